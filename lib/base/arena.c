@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "arena.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+#define CHUNK_BYTES 16384
+#define ALIGN(n) (((n) + 15) & ~(size_t)15)
+
+struct chunk {
+	struct chunk *next;
+	size_t used, size;
+	_Alignas(16) unsigned char at[];
+};
+
+struct block {
+	struct block *next;
+	void *at;
+	size_t n_bytes;
+};
+
+struct deferred {
+	struct deferred *next;
+	void (*undo)(void *);
+	void *what;
+};
+
+struct arena {
+	struct chunk *chunks;
+	struct block *blocks;
+	struct deferred *deferred;
+	size_t live_bytes, peak_bytes;
+};
+
+static void *must(void *at)
+{
+	if (!at) {
+		fputs("lorikeet: out of memory for a small object\n", stderr);
+		_Exit(1);
+	}
+	return at;
+}
+
+struct arena *arena_open(void)
+{
+	return must(calloc(1, sizeof(struct arena)));
+}
+
+static void block_free(struct block *b)
+{
+	if (SANITIZED)
+		free(b->at);
+	else
+		munmap(b->at, b->n_bytes);
+}
+
+void arena_close(struct arena *a)
+{
+	if (!a)
+		return;
+	for (struct deferred *d = a->deferred; d; d = d->next)
+		d->undo(d->what);
+	for (struct block *b = a->blocks; b; b = b->next)
+		block_free(b);
+	for (struct chunk *c = a->chunks, *next; c; c = next) {
+		next = c->next;
+		free(c);
+	}
+	free(a);
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+	n = ALIGN(n ? n : 1);
+	struct chunk *c = a->chunks;
+	if (SANITIZED || !c || c->size - c->used < n) {
+		size_t size = SANITIZED || n > CHUNK_BYTES ? n : CHUNK_BYTES;
+		c = must(calloc(1, sizeof *c + size));
+		c->size = size;
+		c->next = a->chunks;
+		a->chunks = c;
+	}
+	void *at = c->at + c->used;
+	c->used += n;
+	return at;
+}
+
+char *arena_strndup(struct arena *a, const char *at, size_t n)
+{
+	char *copy = arena_alloc(a, n + 1);
+	if (n)
+		memcpy(copy, at, n);
+	return copy;
+}
+
+char *arena_printf(struct arena *a, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	char *at = arena_alloc(a, (size_t)n + 1);
+	va_start(args, format);
+	vsnprintf(at, (size_t)n + 1, format, args);
+	va_end(args);
+	return at;
+}
+
+void *arena_block(struct arena *a, size_t n_bytes, struct error *err)
+{
+	if (!n_bytes)
+		n_bytes = 1;
+	void *at;
+	if (SANITIZED) {
+		if (posix_memalign(&at, 64, n_bytes))
+			at = NULL;
+		else
+			memset(at, 0, n_bytes);
+	} else {
+		at = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (at == MAP_FAILED)
+			at = NULL;
+	}
+	if (!at) {
+		fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.",
+		     "no memory for a block of %zu bytes", n_bytes);
+		return NULL;
+	}
+	struct block *b = arena_new(a, struct block);
+	*b = (struct block){.next = a->blocks, .at = at, .n_bytes = n_bytes};
+	a->blocks = b;
+	a->live_bytes += n_bytes;
+	if (a->live_bytes > a->peak_bytes)
+		a->peak_bytes = a->live_bytes;
+	return at;
+}
+
+void arena_drop_block(struct arena *a, void *at)
+{
+	for (struct block **p = &a->blocks; *p; p = &(*p)->next) {
+		if ((*p)->at != at)
+			continue;
+		a->live_bytes -= (*p)->n_bytes;
+		block_free(*p);
+		*p = (*p)->next;
+		return;
+	}
+}
+
+void arena_defer(struct arena *a, void (*undo)(void *), void *what)
+{
+	struct deferred *d = arena_new(a, struct deferred);
+	*d = (struct deferred){.next = a->deferred, .undo = undo, .what = what};
+	a->deferred = d;
+}
+
+size_t arena_peak_bytes(const struct arena *a)
+{
+	return a->peak_bytes;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+/*
+ * All memory of one request (or of one opened image) with one end.
+ *
+ * Calling sequence: arena_open, then alloc/block/defer as often as needed, then arena_close, which
+ * runs the deferred undos in reverse order and returns every byte. Error paths therefore are a
+ * plain `return false`. Small objects come from chunks; blocks come straight from the system and
+ * go back to it. In sanitizer builds every object is a malloc of its own, so that overruns show.
+ */
+struct arena;
+
+struct arena *arena_open(void);
+void arena_close(struct arena *a);   /* NULL is allowed */
+
+/* Small objects, 16-byte aligned and zeroed. Never NULL: without memory for a few kilobytes the
+ * process says so and ends; the pool replaces it. */
+void *arena_alloc(struct arena *a, size_t n);
+char *arena_strndup(struct arena *a, const char *at, size_t n);
+char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#define arena_new(a, type) ((type *)arena_alloc((a), sizeof(type)))
+#define arena_array(a, type, n) ((type *)arena_alloc((a), sizeof(type) * (n)))
+
+/* A large zeroed block (pixels), 64-byte aligned. Refused memory is NULL with status 503. */
+void *arena_block(struct arena *a, size_t n_bytes, struct error *err);
+
+/* Gives a block back before the end; at must come from arena_block of the same arena. */
+void arena_drop_block(struct arena *a, void *at);
+
+/* Runs undo(what) when the arena is closed; later deferred, earlier run. */
+void arena_defer(struct arena *a, void (*undo)(void *), void *what);
+
+/* The largest sum of live blocks so far, in bytes: what a request cost. */
+size_t arena_peak_bytes(const struct arena *a);
+
+#endif

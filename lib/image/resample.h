@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef IMAGE_RESAMPLE_H
+#define IMAGE_RESAMPLE_H
+
+#include "pixels.h"
+
+enum filter { FILTER_LANCZOS3, FILTER_MITCHELL, FILTER_TRIANGLE };
+
+/*
+ * The output samples wanted along one axis, in full-image coordinates: sample i is centred at
+ * start + (i + .5) step. A negative step reads the axis backwards (mirroring).
+ */
+struct axis {
+	double start, step;
+	uint32_t n;
+};
+
+/*
+ * Resamples one plane: out gets across.n x down.n samples (out->at, stride, w, h are set by the
+ * caller: w == across.n, h == down.n; its mapping is not looked at). The filter is separable; when
+ * reducing it is widened by |step| / dx. Windows are exact to the fraction of a sample. Weights of
+ * each output sample add up to one; window places beyond the plane's edge replicate the edge
+ * sample (the decoder's contract makes that the image's edge). An axis whose step equals the
+ * plane's and whose phase falls on samples is copied, so equal input and output grids give equal
+ * bytes. Results are within 1 of a float evaluation. Scratch memory is taken from a and dropped.
+ */
+bool resample(struct arena *a, const struct plane *in, struct axis across, struct axis down,
+	      enum filter filter, struct plane *out, struct error *err);
+
+/* Half the filter's width in samples of the output when reducing: 3 for Lanczos3. */
+double filter_support(enum filter filter);
+
+#endif

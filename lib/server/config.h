@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef SERVER_CONFIG_H
+#define SERVER_CONFIG_H
+
+#include "../base/str.h"
+
+/*
+ * The configuration: one libconfig file, overridden by the environment, checked as a whole.
+ *
+ * config.c holds one table row per option (section, key, type, default, bounds, help, whether a
+ * rule may override it); everything else here - reading, the environment, --print-config, check -
+ * walks that table. Lists are NULL-terminated arrays. All strings live in the arena of config_read.
+ */
+enum config_choice {
+	SYMLINKS_NO = 0, SYMLINKS_INSIDE, SYMLINKS_FOLLOW,
+	SAMPLING_420 = 0, SAMPLING_444, SAMPLING_SOURCE,
+	RESAMPLE_LANCZOS = 0, RESAMPLE_MITCHELL, RESAMPLE_TRIANGLE,
+	LOG_LOGFMT = 0, LOG_JSON,
+	LOG_CLIENT_FULL = 0, LOG_CLIENT_MASKED, LOG_CLIENT_NONE,
+	SOURCE_FILE = 0,
+};
+
+/* What a rule may override; every rule starts as a copy of the defaults. */
+struct config_rule {
+	/* only in rules */
+	const char *prefix;          /* of the decoded identifier, cut off before the path */
+	int type;                    /* SOURCE_* */
+	const char *root;            /* absolute folder */
+	/* limits */
+	uint64_t max_area, max_width, max_height;   /* pixels, 0 = no limit */
+	bool upscale;
+	uint64_t min_tile_size;
+	/* access */
+	int symlinks;                /* SYMLINKS_* */
+	const char **allowed_roots;
+	const char **suffixes;
+	/* caching, seconds */
+	uint64_t cache_images, cache_info, revalidate_after;
+	bool immutable;
+	/* info */
+	const char *rights;
+	const char **preferred_formats;
+	const char *info_json;       /* a JSON object of further keys, "" for none */
+	bool sidecars;
+};
+
+struct config {
+	/* server */
+	const char **prefixes_2, **prefixes_3;
+	const char *base_uri;
+	bool raw_slashes;
+	const char *slash_substitute, *page_delimiter;
+	uint64_t requests_per_worker;
+	bool server_timing;
+	/* limits */
+	uint64_t max_request_memory, max_source_pixels, workers;   /* bytes, pixels; resolved, never 0 */
+	/* images */
+	uint64_t jpeg_quality, png_compression, tile_size;
+	int jpeg_sampling, filter;
+	/* log */
+	int log_format, log_client;
+	const char *log_requests;    /* all | errors | slow:MS */
+
+	struct config_rule defaults;
+	struct config_rule *rules;
+	size_t n_rules;
+};
+
+/*
+ * Reads path (NULL: no file, defaults and environment only), then the environment `environ`-style
+ * array env, then checks the whole. Errors have status 500, REASON_CONFIG and a why that names file
+ * and line, or the variable: unknown keys, bad values, values out of bounds, rules without a root.
+ */
+struct config *config_read(struct arena *a, const char *path, char *const *env, struct error *err);
+
+/* The documented default file (--print-config): every option with its help, default, bounds and
+ * environment name, itself a valid configuration file. */
+void config_print_default(struct buf *out);
+
+#endif
