@@ -9,13 +9,14 @@
  *
  * config.c holds one table row per option (section, key, type, default, bounds, help, whether a
  * rule may override it); everything else here - reading, the environment, --print-config, check -
- * walks that table. Lists are NULL-terminated arrays. All strings live in the arena of config_read.
+ * walks that table. Lists are NULL-terminated arrays. All strings live in the arena of config_load.
  */
 enum config_choice {
 	SYMLINKS_NO = 0, SYMLINKS_INSIDE, SYMLINKS_FOLLOW,
 	SAMPLING_420 = 0, SAMPLING_444, SAMPLING_SOURCE,
 	RESAMPLE_LANCZOS = 0, RESAMPLE_MITCHELL, RESAMPLE_TRIANGLE,
 	LOG_LOGFMT = 0, LOG_JSON,
+	LOG_ALL = 0, LOG_ERRORS, LOG_SLOW,
 	LOG_CLIENT_FULL = 0, LOG_CLIENT_MASKED, LOG_CLIENT_NONE,
 	SOURCE_FILE = 0,
 };
@@ -59,7 +60,8 @@ struct config {
 	int jpeg_sampling, filter;
 	/* log */
 	int log_format, log_client;
-	const char *log_requests;    /* all | errors | slow:MS */
+	int log_requests;            /* LOG_ALL ... */
+	uint64_t log_slow_ms;        /* for LOG_SLOW */
 
 	struct config_rule defaults;
 	struct config_rule *rules;
@@ -67,11 +69,13 @@ struct config {
 };
 
 /*
- * Reads path (NULL: no file, defaults and environment only), then the environment `environ`-style
+ * Reads text (called name in messages) or the file at path (NULL: no file), then the environment `environ`-style
  * array env, then checks the whole. Errors have status 500, REASON_CONFIG and a why that names file
  * and line, or the variable: unknown keys, bad values, values out of bounds, rules without a root.
  */
-struct config *config_read(struct arena *a, const char *path, char *const *env, struct error *err);
+struct config *config_load_text(struct arena *a, const char *text, const char *name, char *const *env,
+				struct error *err);
+struct config *config_load(struct arena *a, const char *path, char *const *env, struct error *err);
 
 /* The documented default file (--print-config): every option with its help, default, bounds and
  * environment name, itself a valid configuration file. */

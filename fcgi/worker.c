@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "worker.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <fcgiapp.h>
+
+#include "../lib/base/log.h"
+
+#define LEAST_LIFE_S 60
+#define URI_LOG_BYTES 1500
+#define WHY_LOG_BYTES 500
+
+static struct str param(const FCGX_Request *r, const char *name)
+{
+	return str_of(FCGX_GetParam(name, r->envp));
+}
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static struct call read_call(const FCGX_Request *r)
+{
+	return (struct call){
+		.method = param(r, "REQUEST_METHOD"),
+		.uri = param(r, "REQUEST_URI"),
+		.scheme = param(r, "REQUEST_SCHEME"),
+		.host = param(r, "HTTP_HOST"),
+		.prefix = param(r, "LORIKEET_PREFIX"),
+		.accept = param(r, "HTTP_ACCEPT"),
+		.if_none_match = param(r, "HTTP_IF_NONE_MATCH"),
+		.if_modified_since = param(r, "HTTP_IF_MODIFIED_SINCE"),
+		.cors_headers = param(r, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
+	};
+}
+
+/* Without the last byte of an IPv4 address, without the last 80 bits of an IPv6 one. */
+static struct str masked(struct arena *a, struct str client)
+{
+	const char *dot = client.n ? memrchr(client.at, '.', client.n) : NULL;
+	if (dot)
+		return str_of(arena_printf(a, "%.*s.0", (int)(dot - client.at), client.at));
+	struct str rest = client, part;
+	size_t n = 0;
+	for (int i = 0; i < 3 && take_until(&rest, ':', &part); i++)
+		n = (size_t)(part.at + part.n - client.at);
+	return str_of(arena_printf(a, "%.*s::", (int)n, client.at));
+}
+
+static bool wants_line(const struct config *c, const struct reply *reply, int64_t took_us)
+{
+	switch (c->log_requests) {
+	case LOG_ALL:
+		return true;
+	case LOG_ERRORS:
+		return reply->status >= 400;
+	case LOG_SLOW:
+		return reply->status >= 500 || took_us >= (int64_t)c->log_slow_ms * 1000;
+	}
+	return true;
+}
+
+static void log_request(const FCGX_Request *r, const struct config *c, const struct call *call,
+			const struct reply *reply, int64_t took_us, struct arena *a)
+{
+	struct log_line line;
+	struct str path = call->uri, client = param(r, "REMOTE_ADDR");
+	const char *query = path.n ? memchr(path.at, '?', path.n) : NULL;
+	if (query)
+		path.n = (size_t)(query - path.at);
+	if (!wants_line(c, reply, took_us))
+		return;
+
+	log_line_open(&line, reply->status >= 500 ? "error" : "info");
+	log_text(&line, "id", param(r, "REQUEST_ID"), 64);
+	if (c->log_client != LOG_CLIENT_NONE)
+		log_text(&line, "client", c->log_client == LOG_CLIENT_MASKED ? masked(a, client) : client, 64);
+	log_text(&line, "method", call->method, 16);
+	log_text(&line, "uri", path, URI_LOG_BYTES);
+	log_number(&line, "status", reply->status);
+	log_number(&line, "bytes", reply->body_is_left_out ? 0 : (int64_t)reply->body.n);
+	log_ms(&line, "ms", took_us);
+	if (*reply->source)
+		log_text(&line, "source", str_of(reply->source), URI_LOG_BYTES);
+	if (*reply->source_format)
+		log_text(&line, "format", str_of(reply->source_format), 16);
+	for (int i = 0; i < STAGES; i++)
+		if (reply->stage_us[i])
+			log_ms(&line, stage_name((enum stage)i), reply->stage_us[i]);
+	if (reply->reason != REASON_NONE)
+		log_text(&line, "reason", str_of(reason_name(reply->reason)), 32);
+	if (*reply->why)
+		log_text(&line, "why", str_of(reply->why), WHY_LOG_BYTES);
+	log_line_write(&line);
+}
+
+static void write_reply(FCGX_Request *r, const struct reply *reply)
+{
+	FCGX_FPrintF(r->out, "Status: %d\r\n", reply->status);
+	FCGX_PutStr(reply->headers->at, (int)reply->headers->n, r->out);
+	if (!reply->body_is_left_out)
+		FCGX_FPrintF(r->out, "Content-Length: %llu\r\n", (unsigned long long)reply->body.n);
+	FCGX_PutS("\r\n", r->out);
+	if (!reply->body_is_left_out)
+		for (size_t at = 0; at < reply->body.n;) {
+			size_t n = reply->body.n - at < (1 << 24) ? reply->body.n - at : 1 << 24;
+			if (FCGX_PutStr(reply->body.at + at, (int)n, r->out) < 0)
+				return;
+			at += n;
+		}
+}
+
+static void serve(FCGX_Request *r, const struct config *config, const struct service *service)
+{
+	struct arena *a = arena_open();
+	struct call call = read_call(r);
+	struct reply reply;
+	int64_t start = now_us();
+
+	service_answer(service, &call, &reply, a);
+	write_reply(r, &reply);
+	FCGX_FFlush(r->out);
+	log_request(r, config, &call, &reply, now_us() - start, a);
+	FCGX_Finish_r(r);
+	arena_close(a);
+}
+
+/* The number of requests after which this worker retires: the option, up to a quarter more. */
+static uint64_t lifetime(const struct config *c)
+{
+	uint32_t dice = 0;
+	if (!c->requests_per_worker)
+		return UINT64_MAX;
+	if (getrandom(&dice, sizeof dice, GRND_NONBLOCK) < 0)
+		dice = (uint32_t)getpid() * UINT32_C(2654435761);
+	return c->requests_per_worker + c->requests_per_worker / 4 * (dice % 1000) / 1000;
+}
+
+int worker_run(const struct config *config, const struct service *service)
+{
+	FCGX_Request request;
+	/* The pool's supervisor may be killed: a worker must not outlive it and keep the socket. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (FCGX_Init() || FCGX_InitRequest(&request, 0, FCGI_FAIL_ACCEPT_ON_INTR)) {
+		log_event("error", "libfcgi could not start");
+		return 1;
+	}
+	int64_t born = now_us();
+	uint64_t most = lifetime(config);
+	for (uint64_t served = 0; served < most || now_us() - born < LEAST_LIFE_S * INT64_C(1000000);
+	     served++) {
+		if (FCGX_Accept_r(&request) < 0)
+			break;
+		serve(&request, config, service);
+	}
+	return 0;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "decoder.h"
+
+#include <math.h>
+
+#define FILTER_REACH 3.0   /* the widest filter, in output pixels */
+
+static void swap(uint32_t *a, uint32_t *b)
+{
+	uint32_t kept = *a;
+	*a = *b;
+	*b = kept;
+}
+
+/* Codecs speak of the stored image, facts of the oriented one. */
+static void orient_facts(struct picture *p)
+{
+	struct facts *f = &p->facts;
+	f->w = p->stored_w;
+	f->h = p->stored_h;
+	if (!facts_swapped(f))
+		return;
+	swap(&f->w, &f->h);
+	swap(&f->tile_w, &f->tile_h);
+	for (int i = 0; i < f->n_levels; i++)
+		swap(&f->level[i].w, &f->level[i].h);
+}
+
+bool picture_open(struct arena *a, const struct decoder *const *list, struct source *source,
+		  uint32_t page, struct picture *p, struct error *err)
+{
+	uint8_t head[DECODER_HEAD_BYTES];
+	int64_t n = source_read_up_to(source, head, sizeof head, 0, err);
+	if (n < 0)
+		return false;
+	if (n == 0)
+		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "the file is empty");
+
+	*p = (struct picture){.source = source};
+	for (; *list; list++) {
+		if (!(*list)->knows(head, (size_t)n))
+			continue;
+		p->decoder = *list;
+		p->facts = (struct facts){.format = (*list)->name, .orientation = 1, .pages = 1,
+					  .chroma_x = 1, .chroma_y = 1};
+		if (!(*list)->open(a, page, p, err))
+			return source_blame(source, err);
+		orient_facts(p);
+		return true;
+	}
+	return fail(err, 501, REASON_UNSUPPORTED, "This kind of image is not supported.",
+		    "unknown first bytes %02x %02x %02x %02x", head[0], n > 1 ? head[1] : 0,
+		    n > 2 ? head[2] : 0, n > 3 ? head[3] : 0);
+}
+
+/* One axis of decoder_cover; sub 0: there are no chroma planes. */
+static void cover(uint32_t *at, uint32_t *n, uint32_t side, double step, double d, int sub,
+		  int chroma)
+{
+	bool luma_copied = fabs(d - step) < 1e-9 * step && fmod(*at, d) == 0;
+	bool chroma_copied = sub == 0 || (sub == chroma && fmod(*at, d * sub) == 0);
+	if (luma_copied && chroma_copied)
+		return;
+	double coarsest = sub ? d * sub : d;
+	double margin = ceil(FILTER_REACH * fmax(sub ? step * chroma : step, coarsest) + coarsest);
+	double from = fmax(0, *at - margin), to = fmin(side, (double)*at + *n + margin);
+	*at = (uint32_t)from;
+	*n = (uint32_t)(to - from);
+}
+
+struct rect decoder_cover(const struct picture *p, const struct wants *w, double dx, double dy,
+			  int sub_x, int sub_y)
+{
+	struct rect r = w->region;
+	if (w->gray)
+		sub_x = sub_y = 0;
+	cover(&r.x, &r.w, p->stored_w, w->step_x, dx, sub_x, w->chroma_x);
+	cover(&r.y, &r.h, p->stored_h, w->step_y, dy, sub_y, w->chroma_y);
+	return r;
+}
+
+int dct_eighths(const struct wants *w, double level_step_x, double level_step_y)
+{
+	int n = 1;
+	while (n < 8 && (level_step_x * 8 / n * 1.5 > w->step_x || level_step_y * 8 / n * 1.5 > w->step_y))
+		n *= 2;
+	return n;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef IMAGE_DECODER_H
+#define IMAGE_DECODER_H
+
+#include "../iiif/facts.h"
+#include "../source/source.h"
+#include "pixels.h"
+
+/*
+ * The slots behind which every source format sits.
+ *
+ * Calling sequence: decoder_find by the first bytes; open reads the header and fills the picture's
+ * facts; then, any number of times, memory (an estimate, before deciding to decode) and read.
+ * Codecs see a struct source only, never a path.
+ */
+struct decoder;
+
+struct picture {
+	const struct decoder *decoder;
+	struct source *source;
+	struct facts facts;
+	uint32_t stored_w, stored_h;   /* the full level, before orientation */
+	const uint8_t *icc;            /* embedded profile, NULL if none */
+	size_t icc_bytes;
+	void *codec;                   /* the codec's own facts */
+};
+
+/*
+ * What a read is for. The output grid has the given steps (full-image pixels per output pixel) and
+ * starts at the region's corner. Chroma sampling is the encoder's: 1 or 2 per axis.
+ */
+struct wants {
+	struct rect region;            /* of the full image, in stored coordinates, not empty */
+	double step_x, step_y;         /* > 0; below 1 when enlarging */
+	bool gray;                     /* chroma is not needed */
+	uint8_t chroma_x, chroma_y;
+};
+
+struct decoder {
+	const char *name;
+	/* Whether a file that starts with these bytes is of this format. */
+	bool (*knows)(const uint8_t *head, size_t n);
+	/* Fills the stored sides, facts (tiles and levels as stored; picture_open orients them and sets
+	 * w and h), profile and codec. page counts from 1. 404 no such page, 500 damaged, 501 a kind that is not decoded. */
+	bool (*open)(struct arena *a, uint32_t page, struct picture *p, struct error *err);
+	/* Bytes that read will need at its peak, its result included. */
+	uint64_t (*memory)(const struct picture *p, const struct wants *w);
+	/*
+	 * Planes whose luma step is at most the wanted one, or full resolution, covering the region
+	 * plus the filter's margin, clipped to the image. In a gray source, or with wants.gray from
+	 * YCbCr, one plane. Planes belong to a. A truncated or corrupt file is an error, never gray.
+	 */
+	bool (*read)(struct arena *a, const struct picture *p, const struct wants *w,
+		     struct image *out, struct error *err);
+};
+
+#define DECODER_HEAD_BYTES 64
+
+/*
+ * Opens the source's picture with the decoder of the list that knows it, and fills all of p.
+ * 501 when none does; the list is NULL-terminated.
+ */
+bool picture_open(struct arena *a, const struct decoder *const *list, struct source *source,
+		  uint32_t page, struct picture *p, struct error *err);
+
+/*
+ * The part of the full image that a read must cover: the region plus what the resampler's filter
+ * reaches beyond it, given the steps of the planes to be delivered (dx, dy of luma; chroma is
+ * sub_x, sub_y times coarser, 0 without chroma planes). No margin along an axis where every plane will be copied, that is
+ * where all steps are those of the output and the region starts on a sample.
+ */
+struct rect decoder_cover(const struct picture *p, const struct wants *w, double dx, double dy,
+			  int sub_x, int sub_y);
+
+/* The smallest n of 1, 2, 4, 8 eighths at which a DCT-scaled decode of a level (of the given step)
+ * still has 1.5 times the samples wanted; 8 if none has. Exactly as many is the worst choice. */
+int dct_eighths(const struct wants *w, double level_step_x, double level_step_y);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef IMAGE_ENCODER_H
+#define IMAGE_ENCODER_H
+
+#include "../iiif/request.h"
+#include "pixels.h"
+
+/* How bodies are written; part of every ETag. */
+struct encode_options {
+	int jpeg_quality;              /* 1 to 100 */
+	int png_compression;           /* 0 to 9 */
+};
+
+/*
+ * The slots behind which every output format sits. An encoder states the model it takes; a gray
+ * image is always taken as gray. write gets an image of that model whose plane 0 is the picture,
+ * may scribble into the planes' padding, and appends the whole body to out.
+ */
+struct encoder {
+	enum format format;
+	enum model model;              /* MODEL_YCC: with chroma subsampled as told; MODEL_RGB */
+	/* Bytes needed beyond image and body, at the most. */
+	uint64_t (*memory)(uint32_t w, uint32_t h);
+	bool (*write)(struct image *image, const struct encode_options *options, struct buf *out,
+		      struct error *err);
+};
+
+/* What a full body buffer means: 413, known only now. */
+bool body_too_large(struct error *err);
+
+/* The body's estimated size in bytes for the memory limit: never less than encoders need here. */
+uint64_t encoder_body_bytes(uint32_t w, uint32_t h);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef IMAGE_JPEG_READ_H
+#define IMAGE_JPEG_READ_H
+
+#include "decoder.h"
+
+/*
+ * JPEG files by libjpeg-turbo: gray, YCbCr and RGB, 8 bit, every sampling, baseline, extended and
+ * progressive. Planes come in the stream's own chroma resolution, never converted or upsampled.
+ */
+extern const struct decoder jpeg_decoder;
+
+/*
+ * JPEG streams inside a TIFF: one stream a tile or strip, tables perhaps shared.
+ *
+ * Calling sequence: jpeg_tiles_open once per read; jpeg_tiles_probe looks at a stream's header,
+ * jpeg_tiles_read decodes one stream straight into planes. Streams are abbreviated or complete.
+ */
+struct jpeg_tiles;
+
+struct jpeg_stream {
+	uint32_t w, h;
+	int components;
+	uint8_t chroma_x, chroma_y;    /* luma samples per chroma sample */
+	bool progressive;
+};
+
+/* tables: the JPEGTables of the TIFF, empty for none. Ends with a. */
+bool jpeg_tiles_open(struct arena *a, struct str tables, struct jpeg_tiles **out,
+		     struct error *err);
+bool jpeg_tiles_probe(struct jpeg_tiles *t, struct str stream, struct jpeg_stream *facts,
+		      struct error *err);
+
+/*
+ * Decodes at n eighths. Sample (0,0) of component i goes to at[i], rows stride[i] apart; each
+ * component's rows must have room for whole 8n/8-sample blocks across, and for rows_room[i] rows;
+ * rows of blocks beyond that are dropped. Components with at[i] == NULL are skipped. The stream
+ * must be like the probed facts (same components and sampling, not wider), else it is damaged.
+ */
+bool jpeg_tiles_read(struct jpeg_tiles *t, struct str stream, const struct jpeg_stream *like,
+		     int eighths, uint8_t *const at[3], const size_t stride[3],
+		     const uint32_t rows_room[3], struct error *err);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Orientation, mirroring and turning by quarters are one of the eight ways to lay a rectangle onto
+ * itself: perhaps swap the axes, then perhaps reverse either. `struct turn` says for a picture T
+ * made of a picture S how T's coordinates lead to S's: along S's x axis runs T's y if swapped, else
+ * T's x, backwards if flip_x. The EXIF orientation leads from the oriented to the stored image, the
+ * request's mirror and rotation lead from the answer to the oriented one; composed they lead from
+ * the answer to the stored samples.
+ *
+ * Resampling is done along the stored axes. A reversed axis costs nothing there: its grid has a
+ * negative step. Swapped axes are one transpose of the (small) result.
+ */
+#include "transform.h"
+
+#include "colour.h"
+
+struct turn {
+	bool swap, flip_x, flip_y;
+};
+
+static struct turn oriented_to_stored(int orientation)
+{
+	static const struct turn turns[9] = {
+		[1] = {0, 0, 0}, [2] = {0, 1, 0}, [3] = {0, 1, 1}, [4] = {0, 0, 1},
+		[5] = {1, 0, 0}, [6] = {1, 0, 1}, [7] = {1, 1, 1}, [8] = {1, 1, 0},
+	};
+	return turns[orientation];
+}
+
+static struct turn answer_to_oriented(const struct plan *plan)
+{
+	static const struct turn quarters[4] = {{0, 0, 0}, {1, 0, 1}, {0, 1, 1}, {1, 1, 0}};
+	struct turn t = quarters[plan->degrees / (90 * DECIMAL_ONE)];
+	t.flip_x ^= plan->mirror;
+	return t;
+}
+
+/* One axis of the oriented output grid, laid onto the stored axis it runs along. */
+static struct axis stored_axis(double start, double step, uint32_t n, double side, bool flipped,
+			       bool reversed)
+{
+	struct axis axis = {flipped ? side - start : start, flipped ? -step : step, n};
+	if (reversed) {
+		axis.start += axis.step * n;
+		axis.step = -axis.step;
+	}
+	return axis;
+}
+
+struct grid {
+	struct axis across, down;      /* along the stored axes */
+	bool swap;                     /* transpose the result */
+};
+
+static struct grid make_grid(const struct plan *plan, const struct picture *p)
+{
+	struct turn o = oriented_to_stored(p->facts.orientation), r = answer_to_oriented(plan);
+	bool rx = o.swap ? r.flip_y : r.flip_x, ry = o.swap ? r.flip_x : r.flip_y;
+	struct grid g = {.swap = o.swap != r.swap};
+
+	g.across = o.swap ? stored_axis(plan->y, plan->step_y, plan->h, p->stored_w, o.flip_x, rx)
+			  : stored_axis(plan->x, plan->step_x, plan->w, p->stored_w, o.flip_x, rx);
+	g.down = o.swap ? stored_axis(plan->x, plan->step_x, plan->w, p->stored_h, o.flip_y, ry)
+			: stored_axis(plan->y, plan->step_y, plan->h, p->stored_h, o.flip_y, ry);
+	return g;
+}
+
+struct wants transform_wants(const struct plan *plan, const struct picture *p, struct layout layout)
+{
+	struct turn o = oriented_to_stored(p->facts.orientation);
+	struct grid g = make_grid(plan, p);
+	struct wants w = {.gray = plan->gray, .step_x = plan->step_x, .step_y = plan->step_y,
+			  .region = {plan->x, plan->y, plan->region_w, plan->region_h}};
+	if (o.swap) {
+		w.region = (struct rect){plan->y, plan->x, plan->region_h, plan->region_w};
+		w.step_x = plan->step_y;
+		w.step_y = plan->step_x;
+	}
+	if (o.flip_x)
+		w.region.x = p->stored_w - w.region.x - w.region.w;
+	if (o.flip_y)
+		w.region.y = p->stored_h - w.region.y - w.region.h;
+	w.chroma_x = g.swap ? layout.sub_y : layout.sub_x;
+	w.chroma_y = g.swap ? layout.sub_x : layout.sub_y;
+	return w;
+}
+
+static struct axis coarser(struct axis axis, uint32_t sub)
+{
+	return (struct axis){axis.start, axis.step * sub, (axis.n + sub - 1) / sub};
+}
+
+#define TRANSPOSE_BLOCK 32
+
+static void transpose(const struct plane *in, struct plane *out)
+{
+	for (uint32_t by = 0; by < in->h; by += TRANSPOSE_BLOCK)
+		for (uint32_t bx = 0; bx < in->w; bx += TRANSPOSE_BLOCK) {
+			uint32_t end_x = bx + TRANSPOSE_BLOCK < in->w ? bx + TRANSPOSE_BLOCK : in->w;
+			uint32_t end_y = by + TRANSPOSE_BLOCK < in->h ? by + TRANSPOSE_BLOCK : in->h;
+			for (uint32_t x = bx; x < end_x; x++)
+				for (uint32_t y = by; y < end_y; y++)
+					out->at[x * out->stride + y] = in->at[y * in->stride + x];
+		}
+}
+
+static bool make_plane(struct arena *a, const struct plane *in, const struct grid *g, uint32_t sub_x,
+		       uint32_t sub_y, enum filter filter, struct plane *out, struct error *err)
+{
+	struct axis across = coarser(g->across, sub_x), down = coarser(g->down, sub_y);
+	struct plane lying;
+	if (!g->swap)
+		return plane_alloc(a, out, across.n, down.n, err) &&
+		       resample(a, in, across, down, filter, out, err);
+	if (!plane_alloc(a, &lying, across.n, down.n, err) ||
+	    !plane_alloc(a, out, down.n, across.n, err) ||
+	    !resample(a, in, across, down, filter, &lying, err))
+		return false;
+	transpose(&lying, out);
+	arena_drop_block(a, lying.at);
+	return true;
+}
+
+/* The mean of each sub_x by sub_y samples: chroma that was converted at full resolution. */
+static void average(struct plane *p, uint32_t sub_x, uint32_t sub_y)
+{
+	uint32_t w = (p->w + sub_x - 1) / sub_x, h = (p->h + sub_y - 1) / sub_y;
+	for (uint32_t y = 0; y < h; y++)
+		for (uint32_t x = 0; x < w; x++) {
+			uint32_t sum = 0, n = 0;
+			for (uint32_t j = y * sub_y; j < (y + 1) * sub_y && j < p->h; j++)
+				for (uint32_t i = x * sub_x; i < (x + 1) * sub_x && i < p->w; i++, n++)
+					sum += p->at[j * p->stride + i];
+			p->at[y * p->stride + x] = (uint8_t)((sum + n / 2) / n);
+		}
+	p->w = w;
+	p->h = h;
+}
+
+bool transform(struct arena *a, const struct image *in, const struct plan *plan,
+	       const struct picture *p, enum filter filter, struct layout layout, struct image *out,
+	       struct error *err)
+{
+	struct grid g = make_grid(plan, p);
+	bool convert = in->model != MODEL_GRAY && in->model != layout.model;
+
+	*out = (struct image){.model = in->model, .n = in->n};
+	for (int i = 0; i < in->n; i++) {
+		bool chroma = i > 0 && layout.model == MODEL_YCC && !convert;
+		uint32_t sub_x = chroma ? layout.sub_x : 1, sub_y = chroma ? layout.sub_y : 1;
+		if (!make_plane(a, &in->plane[i], &g, g.swap ? sub_y : sub_x, g.swap ? sub_x : sub_y,
+				filter, &out->plane[i], err))
+			return false;
+	}
+	if (convert && layout.model == MODEL_RGB)
+		colour_ycc_to_rgb(out);
+	if (convert && layout.model == MODEL_YCC) {
+		colour_rgb_to_ycc(out);
+		for (int i = 1; i < 3; i++)
+			average(&out->plane[i], layout.sub_x, layout.sub_y);
+	}
+	for (int i = 0; i < out->n; i++) {
+		bool chroma = i > 0 && out->model == MODEL_YCC;
+		out->plane[i].x = out->plane[i].y = 0;
+		out->plane[i].dx = chroma ? layout.sub_x : 1;
+		out->plane[i].dy = chroma ? layout.sub_y : 1;
+	}
+	return true;
+}
+
+uint64_t transform_memory(const struct plan *plan, struct layout layout)
+{
+	(void)layout;
+	uint64_t samples = ((uint64_t)plan->out_w + 64) * plan->out_h;
+	return samples * (plan->gray ? 1 : 3) + samples;
+}

@@ -1,0 +1,678 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "config.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <libconfig.h>
+
+#define FILE_MAX_BYTES (1 << 20)
+#define MAX_RULES 1000
+#define ENV_PREFIX "LORIKEET_"
+
+enum type { BOOL, UINT, TEXT, CHOICE, LIST };
+
+/* One option. Defaults are written as the environment writes values. */
+struct option {
+	const char *section, *key;
+	enum type type;
+	size_t offset;
+	bool of_rule;                  /* lies in struct config_rule; a rule may override it */
+	const char *otherwise;
+	uint64_t min, max;
+	const char *const *choices;
+	const char *help;
+};
+
+static const char *const symlink_words[] = {"no", "inside", "follow", NULL};
+static const char *const sampling_words[] = {"420", "444", "source", NULL};
+static const char *const filter_words[] = {"lanczos", "mitchell", "triangle", NULL};
+static const char *const format_words[] = {"logfmt", "json", NULL};
+static const char *const client_words[] = {"full", "masked", "none", NULL};
+static const char *const request_words[] = {"all", "errors", "slow", NULL};
+static const char *const type_words[] = {"file", NULL};
+
+#define C(section, key, field, type, otherwise, min, max, choices, help) \
+	{section, key, type, offsetof(struct config, field), false, otherwise, min, max, choices, help}
+#define R(section, key, type, otherwise, min, max, choices, help) \
+	{section, #key, type, offsetof(struct config_rule, key), true, otherwise, min, max, choices, help}
+
+static const struct option options[] = {
+	C("server", "prefixes_2", prefixes_2, LIST, "/iiif/2", 0, 0, NULL,
+	  "Paths below which version 2.1 of the Image API is served. \"\" is the server's root."),
+	C("server", "prefixes_3", prefixes_3, LIST, "/iiif/3", 0, 0, NULL,
+	  "Paths below which version 3.0 is served. A path can serve one version only."),
+	C("server", "base_uri", base_uri, TEXT, "", 0, 0, NULL,
+	  "Scheme, host and port for ids and links, as https://iiif.example.org; \"\" takes what the web server says."),
+	C("server", "raw_slashes", raw_slashes, BOOL, "false", 0, 0, NULL,
+	  "Identifiers may have unescaped slashes: the last four segments are the parameters."),
+	C("server", "slash_substitute", slash_substitute, TEXT, "", 0, 0, NULL,
+	  "A text that stands for a slash in identifiers, \"\" for none."),
+	C("server", "page_delimiter", page_delimiter, TEXT, ";", 0, 0, NULL,
+	  "Between an identifier and a page number (scan.tif;2), \"\" for no page numbers."),
+	C("server", "requests_per_worker", requests_per_worker, UINT, "10000", 0, UINT32_MAX, NULL,
+	  "A worker retires after this many requests (up to a quarter more) and a minute; 0 never."),
+	C("server", "server_timing", server_timing, BOOL, "false", 0, 0, NULL,
+	  "Send a Server-Timing header with the milliseconds of each stage."),
+
+	R("limits", max_area, UINT, "100000000", 0, UINT64_MAX, NULL,
+	  "Largest answer in pixels, published as maxArea; 0 for no limit."),
+	R("limits", max_width, UINT, "0", 0, UINT32_MAX, NULL,
+	  "Largest width in pixels, published as maxWidth (and the height's limit if that has none); 0 for no limit."),
+	R("limits", max_height, UINT, "0", 0, UINT32_MAX, NULL,
+	  "Largest height in pixels, published as maxHeight; needs max_width; 0 for no limit."),
+	R("limits", upscale, BOOL, "false", 0, 0, NULL,
+	  "Answers may be larger than the region asked for."),
+	R("limits", min_tile_size, UINT, "256", 1, 8192, NULL,
+	  "Stored tiles smaller than this are announced as multiples, in pixels."),
+	C("limits", "max_request_memory", max_request_memory, UINT, "0", 0, UINT64_MAX, NULL,
+	  "Bytes that one request may need, by the decoders' own estimates; more is 413. 0: three quarters of the memory (RAM or cgroup) divided by workers."),
+	C("limits", "max_source_pixels", max_source_pixels, UINT, "0", 0, UINT64_MAX, NULL,
+	  "Largest original in pixels; larger is 413. 0: eight times max_request_memory."),
+	C("limits", "workers", workers, UINT, "0", 0, 10000, NULL,
+	  "Worker processes that share the machine's memory. 0: twice the processors."),
+
+	C("images", "jpeg_quality", jpeg_quality, UINT, "85", 1, 100, NULL, "Quality of jpg answers."),
+	C("images", "jpeg_sampling", jpeg_sampling, CHOICE, "420", 0, 0, sampling_words,
+	  "Chroma sampling of jpg answers."),
+	C("images", "png_compression", png_compression, UINT, "3", 0, 9, NULL, "zlib level of png answers."),
+	C("images", "filter", filter, CHOICE, "lanczos", 0, 0, filter_words, "Resampling filter."),
+	C("images", "tile_size", tile_size, UINT, "512", 64, 8192, NULL,
+	  "Tile side announced for originals without tiles, in pixels."),
+
+	R("access", symlinks, CHOICE, "no", 0, 0, symlink_words,
+	  "Symbolic links below a root: not followed; followed while they stay inside it; followed, also into allowed_roots."),
+	R("access", allowed_roots, LIST, "", 0, 0, NULL, "Absolute folders that links may lead into."),
+	R("access", suffixes, LIST, "", 0, 0, NULL,
+	  "Endings tried in order where an identifier alone names no file, as .tif,.jpg."),
+
+	R("caching", cache_images, UINT, "86400", 0, INT32_MAX, NULL,
+	  "Seconds that clients may keep an image."),
+	R("caching", cache_info, UINT, "300", 0, INT32_MAX, NULL, "Seconds that clients may keep an info.json."),
+	R("caching", immutable, BOOL, "false", 0, 0, NULL,
+	  "Originals never change under their identifier: images are kept for a year."),
+	R("caching", revalidate_after, UINT, "60", 0, INT32_MAX, NULL,
+	  "Seconds after which nginx asks whether its copy is still good (X-Accel-Expires)."),
+
+	R("info", rights, TEXT, "", 0, 0, NULL, "URI of a licence or rights statement for info.json."),
+	R("info", preferred_formats, LIST, "", 0, 0, NULL, "preferredFormats of info.json (3.0), best first."),
+	R("info", info_json, TEXT, "", 0, 0, NULL, "A JSON object of further keys for info.json."),
+	R("info", sidecars, BOOL, "true", 0, 0, NULL,
+	  "Look for IDENTIFIER.json beside the original: further keys and max_width, max_height, max_area."),
+
+	C("log", "format", log_format, CHOICE, "logfmt", 0, 0, format_words, "Form of the log lines."),
+	C("log", "requests", log_requests, CHOICE, "all", 0, 0, request_words,
+	  "Which requests are logged: all, errors (from 400), or slow:MS (took that long, or from 500)."),
+	C("log", "client", log_client, CHOICE, "full", 0, 0, client_words,
+	  "Client addresses in the log: full, without their last part, or not at all."),
+};
+
+/* What only rules have. */
+static const struct option rule_options[] = {
+	R("rules", prefix, TEXT, "", 0, 0, NULL,
+	  "Identifiers that start with this; it is cut off. The first rule that fits wins."),
+	R("rules", type, CHOICE, "file", 0, 0, type_words, "Where the originals are."),
+	R("rules", root, TEXT, "", 0, 0, NULL, "Absolute folder of the originals."),
+};
+
+#define OPTIONS (sizeof options / sizeof *options)
+#define RULE_OPTIONS (sizeof rule_options / sizeof *rule_options)
+
+/* Where a value comes from, for messages. */
+struct origin {
+	struct arena *a;
+	const char *name;              /* "file.conf:12" or the variable */
+	struct error *err;
+};
+
+static bool reject(const struct origin *from, const struct option *o, const char *what)
+{
+	return fail(from->err, 500, REASON_CONFIG, "The server is not configured.", "%s: %s.%s: %s", from->name,
+		    o->section, o->key, what);
+}
+
+static bool set_choice(const struct origin *from, const struct option *o, const char *text, int *to)
+{
+	for (int i = 0; o->choices[i]; i++)
+		if (strcmp(text, o->choices[i]) == 0) {
+			*to = i;
+			return true;
+		}
+	struct buf *b = buf_open(from->a, 512);
+	for (int i = 0; o->choices[i]; i++)
+		buf_printf(b, "%s%s", i ? ", " : "", o->choices[i]);
+	return reject(from, o, arena_printf(from->a, "must be one of %.*s", (int)b->n, b->at));
+}
+
+/* slow:MS has a number behind its word. */
+static bool set_requests(const struct origin *from, const struct option *o, const char *text,
+			 struct config *c)
+{
+	struct str s = str_of(text);
+	if (!take_word(&s, STR("slow:")))
+		return strcmp(text, "slow") == 0 ? reject(from, o, "slow needs milliseconds, as slow:500")
+						 : set_choice(from, o, text, &c->log_requests);
+	if (!take_uint(&s, UINT32_MAX, &c->log_slow_ms) || s.n)
+		return reject(from, o, "slow needs milliseconds, as slow:500");
+	c->log_requests = LOG_SLOW;
+	return true;
+}
+
+static bool set_uint(const struct origin *from, const struct option *o, uint64_t v, void *at)
+{
+	if (v < o->min || v > o->max)
+		return reject(from, o, arena_printf(from->a, "must be from %llu to %llu",
+						    (unsigned long long)o->min, (unsigned long long)o->max));
+	*(uint64_t *)at = v;
+	return true;
+}
+
+static const char **split_list(struct arena *a, const char *text)
+{
+	struct str rest = str_of(text), piece;
+	size_t n = 0;
+	const char **list = arena_array(a, const char *, strlen(text) + 2);
+	while (*text && take_until(&rest, ',', &piece))
+		list[n++] = str_dup(a, str_trim(piece));
+	return list;
+}
+
+/* A value as text, as defaults and the environment write it. */
+static bool set_text(const struct origin *from, const struct option *o, const char *text, struct config *c,
+		     void *base)
+{
+	void *at = (char *)base + o->offset;
+	struct str s = str_of(text);
+	uint64_t v;
+	switch (o->type) {
+	case BOOL:
+		if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+			return reject(from, o, "must be true or false");
+		*(bool *)at = *text == 't';
+		return true;
+	case UINT:
+		if (!take_uint(&s, UINT64_MAX, &v) || s.n)
+			return reject(from, o, "must be a whole number");
+		return set_uint(from, o, v, at);
+	case TEXT:
+		*(const char **)at = arena_strndup(from->a, text, strlen(text));
+		return true;
+	case CHOICE:
+		return at == &c->log_requests ? set_requests(from, o, text, c) : set_choice(from, o, text, at);
+	case LIST:
+		*(const char ***)at = split_list(from->a, text);
+		return true;
+	}
+	return false;
+}
+
+static bool set_list(const struct origin *from, const struct option *o, const config_setting_t *s, void *at)
+{
+	int n = config_setting_length(s);
+	const char **list = arena_array(from->a, const char *, (size_t)n + 1);
+	for (int i = 0; i < n; i++) {
+		const char *text = config_setting_get_string_elem(s, i);
+		if (!text)
+			return reject(from, o, "must be a list of strings");
+		list[i] = arena_strndup(from->a, text, strlen(text));
+	}
+	*(const char ***)at = list;
+	return true;
+}
+
+static bool set_setting(const struct origin *from, const struct option *o, const config_setting_t *s,
+			struct config *c, void *base)
+{
+	void *at = (char *)base + o->offset;
+	int type = config_setting_type(s);
+	long long number;
+	switch (o->type) {
+	case BOOL:
+		if (type != CONFIG_TYPE_BOOL)
+			return reject(from, o, "must be true or false");
+		*(bool *)at = config_setting_get_bool(s);
+		return true;
+	case UINT:
+		if (type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64)
+			return reject(from, o, "must be a whole number");
+		number = type == CONFIG_TYPE_INT ? config_setting_get_int(s) : config_setting_get_int64(s);
+		return number < 0 ? reject(from, o, "must not be negative")
+				  : set_uint(from, o, (uint64_t)number, at);
+	case TEXT:
+	case CHOICE:
+		if (type != CONFIG_TYPE_STRING)
+			return reject(from, o, "must be a string");
+		return set_text(from, o, config_setting_get_string(s), c, base);
+	case LIST:
+		if (type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST)
+			return reject(from, o, "must be a list of strings");
+		return set_list(from, o, s, at);
+	}
+	return false;
+}
+
+static const struct option *find_option(const char *section, const char *key)
+{
+	for (size_t i = 0; i < OPTIONS; i++)
+		if (strcmp(options[i].section, section) == 0 && strcmp(options[i].key, key) == 0)
+			return &options[i];
+	return NULL;
+}
+
+static const struct option *find_rule_option(const char *key)
+{
+	for (size_t i = 0; i < RULE_OPTIONS; i++)
+		if (strcmp(rule_options[i].key, key) == 0)
+			return &rule_options[i];
+	for (size_t i = 0; i < OPTIONS; i++)
+		if (options[i].of_rule && strcmp(options[i].key, key) == 0)
+			return &options[i];
+	return NULL;
+}
+
+static bool is_section(const char *name)
+{
+	for (size_t i = 0; i < OPTIONS; i++)
+		if (strcmp(options[i].section, name) == 0)
+			return true;
+	return false;
+}
+
+static struct origin origin_of(struct arena *a, const char *name, const config_setting_t *s,
+			       struct error *err)
+{
+	return (struct origin){a, arena_printf(a, "%s:%d", name, config_setting_source_line(s)), err};
+}
+
+static bool unknown(const struct origin *from, const char *what, const char *key)
+{
+	return fail(from->err, 500, REASON_CONFIG, "The server is not configured.", "%s: unknown %s %s",
+		    from->name, what, key);
+}
+
+static bool read_section(struct arena *a, const char *name, const config_setting_t *section,
+			 struct config *c, struct error *err)
+{
+	const char *title = config_setting_name(section);
+	struct origin from = origin_of(a, name, section, err);
+	if (!is_section(title))
+		return unknown(&from, "section", title);
+	if (!config_setting_is_group(section))
+		return fail(err, 500, REASON_CONFIG, "The server is not configured.", "%s: %s must be a group",
+			    from.name, title);
+	for (int i = 0; i < config_setting_length(section); i++) {
+		const config_setting_t *s = config_setting_get_elem(section, (unsigned)i);
+		const struct option *o = find_option(title, config_setting_name(s));
+		from = origin_of(a, name, s, err);
+		if (!o)
+			return unknown(&from, "option", config_setting_name(s));
+		if (!set_setting(&from, o, s, c, o->of_rule ? (void *)&c->defaults : (void *)c))
+			return false;
+	}
+	return true;
+}
+
+/* The rule number i, made of the defaults if it is new; there are no gaps. */
+static struct config_rule *rule_at(struct config *c, size_t i)
+{
+	if (i > c->n_rules || i >= MAX_RULES)
+		return NULL;
+	if (i == c->n_rules) {
+		c->rules[i] = c->defaults;
+		c->n_rules++;
+	}
+	return &c->rules[i];
+}
+
+static bool read_rule(struct arena *a, const char *name, const config_setting_t *group, struct config *c,
+		      struct error *err)
+{
+	struct origin from = origin_of(a, name, group, err);
+	struct config_rule *rule = rule_at(c, c->n_rules);
+	if (!rule || !config_setting_is_group(group))
+		return fail(err, 500, REASON_CONFIG, "The server is not configured.",
+			    "%s: rules must be a list of at most %d groups", from.name, MAX_RULES);
+	for (int i = 0; i < config_setting_length(group); i++) {
+		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
+		const struct option *o = find_rule_option(config_setting_name(s));
+		from = origin_of(a, name, s, err);
+		if (!o)
+			return unknown(&from, "option of a rule", config_setting_name(s));
+		if (!set_setting(&from, o, s, c, rule))
+			return false;
+	}
+	return true;
+}
+
+static bool read_sections(struct arena *a, const char *name, const config_setting_t *root,
+			  struct config *c, struct error *err)
+{
+	for (int i = 0; i < config_setting_length(root); i++) {
+		const config_setting_t *s = config_setting_get_elem(root, (unsigned)i);
+		if (strcmp(config_setting_name(s), "rules") != 0 && !read_section(a, name, s, c, err))
+			return false;
+	}
+	return true;
+}
+
+static bool read_rules(struct arena *a, const char *name, const config_setting_t *root, struct config *c,
+		       struct error *err)
+{
+	const config_setting_t *rules = config_setting_get_member(root, "rules");
+	if (rules && !config_setting_is_list(rules))
+		return fail(err, 500, REASON_CONFIG, "The server is not configured.",
+			    "%s:%d: rules must be a list, in ( )", name, config_setting_source_line(rules));
+	for (int i = 0; rules && i < config_setting_length(rules); i++)
+		if (!read_rule(a, name, config_setting_get_elem(rules, (unsigned)i), c, err))
+			return false;
+	return true;
+}
+
+static char *variable_name(struct arena *a, const char *section, const char *key)
+{
+	char *name = arena_printf(a, ENV_PREFIX "%s_%s", section, key);
+	for (char *c = name; *c; c++)
+		*c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
+	return name;
+}
+
+static const char *lowered(struct arena *a, struct str s)
+{
+	char *text = str_dup(a, s);
+	for (char *c = text; *c; c++)
+		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 32) : *c;
+	return text;
+}
+
+/* LORIKEET_RULES_<n>_<KEY>, name without its first part. */
+static bool set_rule_variable(const struct origin *from, struct str name, const char *value,
+			      struct config *c)
+{
+	uint64_t i;
+	if (!take_uint(&name, MAX_RULES, &i) || !take_char(&name, '_'))
+		return fail(from->err, 500, REASON_CONFIG, "The server is not configured.",
+			    "%s: a rule's variable is " ENV_PREFIX "RULES_<number>_<KEY>", from->name);
+	const struct option *o = find_rule_option(lowered(from->a, name));
+	struct config_rule *rule = rule_at(c, (size_t)i);
+	if (!rule)
+		return fail(from->err, 500, REASON_CONFIG, "The server is not configured.",
+			    "%s: there is no rule before it", from->name);
+	return o ? set_text(from, o, value, c, rule)
+		 : unknown(from, "option of a rule", lowered(from->a, name));
+}
+
+/* One variable; sections first (rules are copied from the defaults), then rules. */
+static bool set_variable(struct arena *a, const char *variable, bool rules, struct config *c,
+			 struct error *err)
+{
+	struct str value = str_of(variable), name, section;
+	take_until(&value, '=', &name);
+	struct origin from = {a, str_dup(a, name), err};
+	struct str key = name;
+	if (!take_word(&key, STR(ENV_PREFIX)) || !value.at)
+		return true;
+	take_until(&key, '_', &section);
+	const char *title = lowered(a, section);
+	if (strcmp(title, "rules") == 0)
+		return !rules || set_rule_variable(&from, key, value.at, c);
+	if (rules || !is_section(title) || !key.at)
+		return true;
+	const struct option *o = find_option(title, lowered(a, key));
+	if (!o)
+		return unknown(&from, "option", lowered(a, key));
+	return set_text(&from, o, value.at, c, o->of_rule ? (void *)&c->defaults : (void *)c);
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Rule numbers must come in order, so that new rules follow each other. */
+static bool read_environment(struct arena *a, char *const *env, bool rules, struct config *c,
+			     struct error *err)
+{
+	size_t n = 0;
+	while (env && env[n])
+		n++;
+	const char **sorted = arena_array(a, const char *, n + 1);
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = env[i];
+	qsort(sorted, n, sizeof *sorted, by_text);
+	for (size_t i = 0; i < n; i++)
+		if (!set_variable(a, sorted[i], rules, c, err))
+			return false;
+	return true;
+}
+
+static uint64_t read_number(const char *path)
+{
+	unsigned long long v = 0;
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%llu", &v) != 1)
+		v = 0;
+	fclose(f);
+	return v;
+}
+
+/* RAM, or the cgroup's part of it. */
+static uint64_t memory_bytes(void)
+{
+	static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
+					     "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+	uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+		uint64_t limit = read_number(limits[i]);
+		if (limit && limit < bytes)
+			bytes = limit;
+	}
+	return bytes;
+}
+
+static void resolve_automatic(struct config *c)
+{
+	if (!c->workers)
+		c->workers = 2 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+	if (!c->max_request_memory)
+		c->max_request_memory = memory_bytes() / 4 * 3 / c->workers;
+	if (!c->max_source_pixels)
+		c->max_source_pixels = c->max_request_memory * 8;
+}
+
+static bool wrong(struct error *err, const char *name, const char *what)
+{
+	return fail(err, 500, REASON_CONFIG, "The server is not configured.", "%s: %s", name, what);
+}
+
+/* Leading slash, no slash at the end; "" and "/" are the root. */
+static bool check_prefixes(struct arena *a, const char *name, const char **list, struct error *err)
+{
+	for (; *list; list++) {
+		struct str s = str_of(*list);
+		while (s.n && s.at[s.n - 1] == '/')
+			s.n--;
+		if (s.n && s.at[0] != '/')
+			return wrong(err, name, "server.prefixes: a prefix starts with a slash");
+		*list = str_dup(a, s);
+	}
+	return true;
+}
+
+static bool check_twice(const struct config *c, const char *name, struct error *err)
+{
+	for (const char **p = c->prefixes_2; *p; p++)
+		for (const char **q = c->prefixes_3; *q; q++)
+			if (strcmp(*p, *q) == 0)
+				return wrong(err, name, "server.prefixes: a prefix can serve one version only");
+	return true;
+}
+
+static bool check_absolute(const char *const *list)
+{
+	for (; *list; list++)
+		if (**list != '/')
+			return false;
+	return true;
+}
+
+static bool check_rule(const struct config_rule *r, const char *name, struct error *err)
+{
+	if (*r->root != '/')
+		return wrong(err, name, "rules: every rule needs a root, an absolute folder");
+	if (r->max_height && !r->max_width)
+		return wrong(err, name, "limits.max_height: needs max_width (IIIF 3.0, 5.3)");
+	if (!check_absolute(r->allowed_roots))
+		return wrong(err, name, "access.allowed_roots: must be absolute folders");
+	return true;
+}
+
+static bool check(struct arena *a, struct config *c, const char *name, struct error *err)
+{
+	struct str base = str_of(c->base_uri);
+	if (base.n && ((!str_starts(base, STR("http://")) && !str_starts(base, STR("https://"))) ||
+		       base.at[base.n - 1] == '/'))
+		return wrong(err, name, "server.base_uri: must be http(s)://host without a slash at its end");
+	if (*c->slash_substitute && strcmp(c->slash_substitute, c->page_delimiter) == 0)
+		return wrong(err, name, "server.slash_substitute: is the page delimiter too");
+	if (!check_prefixes(a, name, c->prefixes_2, err) || !check_prefixes(a, name, c->prefixes_3, err) ||
+	    !check_twice(c, name, err))
+		return false;
+	for (size_t i = 0; i < c->n_rules; i++)
+		if (!check_rule(&c->rules[i], name, err))
+			return false;
+	return true;
+}
+
+static bool set_defaults(struct arena *a, struct config *c, struct error *err)
+{
+	struct origin from = {a, "default", err};
+	for (size_t i = 0; i < OPTIONS; i++)
+		if (!set_text(&from, &options[i], options[i].otherwise, c,
+			      options[i].of_rule ? (void *)&c->defaults : (void *)c))
+			return false;
+	for (size_t i = 0; i < RULE_OPTIONS; i++)
+		if (!set_text(&from, &rule_options[i], rule_options[i].otherwise, c, &c->defaults))
+			return false;
+	c->rules = arena_array(a, struct config_rule, MAX_RULES);
+	return true;
+}
+
+/* Rules start as copies of the defaults, so these come first, from file and environment. */
+static bool read_all(struct arena *a, const config_setting_t *root, const char *name, char *const *env,
+		     struct config *c, struct error *err)
+{
+	return set_defaults(a, c, err) && read_sections(a, name, root, c, err) &&
+	       read_environment(a, env, false, c, err) && read_rules(a, name, root, c, err) &&
+	       read_environment(a, env, true, c, err);
+}
+
+struct config *config_load_text(struct arena *a, const char *text, const char *name, char *const *env,
+				struct error *err)
+{
+	struct config *c = arena_new(a, struct config);
+	config_t parser;
+	config_init(&parser);
+	bool ok = config_read_string(&parser, text) == CONFIG_TRUE
+			  ? read_all(a, config_root_setting(&parser), name, env, c, err)
+			  : fail(err, 500, REASON_CONFIG, "The server is not configured.", "%s:%d: %s", name,
+				 config_error_line(&parser), config_error_text(&parser));
+	config_destroy(&parser);
+	if (!ok)
+		return NULL;
+	if (!c->n_rules)
+		rule_at(c, 0)->root = "/var/lib/lorikeet/images";
+	resolve_automatic(c);
+	return check(a, c, name, err) ? c : NULL;
+}
+
+struct config *config_load(struct arena *a, const char *path, char *const *env, struct error *err)
+{
+	if (!path)
+		return config_load_text(a, "", "configuration", env, err);
+	char *text = arena_alloc(a, FILE_MAX_BYTES + 1);
+	FILE *f = fopen(path, "re");
+	size_t n = f ? fread(text, 1, FILE_MAX_BYTES, f) : 0;
+	bool bad = !f || ferror(f);
+	int why = errno;
+	if (f)
+		fclose(f);
+	if (bad || n == FILE_MAX_BYTES) {
+		wrong(err, path, bad ? strerror(why) : "is too large");
+		return NULL;
+	}
+	text[n] = '\0';
+	return config_load_text(a, text, path, env, err);
+}
+
+static void print_value(const struct option *o, struct buf *out)
+{
+	struct str rest = str_of(o->otherwise), piece;
+	switch (o->type) {
+	case BOOL:
+		buf_text(out, o->otherwise);
+		break;
+	case UINT:
+		buf_printf(out, "%s%s", o->otherwise, o->max > INT32_MAX ? "L" : "");
+		break;
+	case TEXT:
+	case CHOICE:
+		buf_printf(out, "\"%s\"", o->otherwise);
+		break;
+	case LIST:
+		buf_text(out, "[");
+		for (int n = 0; *o->otherwise && take_until(&rest, ',', &piece); n++)
+			buf_printf(out, "%s\"%.*s\"", n ? ", " : "", (int)piece.n, piece.at);
+		buf_text(out, "]");
+		break;
+	}
+}
+
+static void print_option(struct arena *a, const struct option *o, struct buf *out)
+{
+	buf_printf(out, "\n\t# %s\n", o->help);
+	if (o->type == UINT && o->max == UINT64_MAX)
+		buf_printf(out, "\t# From %llu.", (unsigned long long)o->min);
+	else if (o->type == UINT)
+		buf_printf(out, "\t# From %llu to %llu.", (unsigned long long)o->min, (unsigned long long)o->max);
+	else
+		buf_text(out, "\t#");
+	for (int i = 0; o->choices && o->choices[i]; i++)
+		buf_printf(out, "%s%s", i ? " | " : " ", o->choices[i]);
+	buf_printf(out, " %s%s\n\t%s = ", variable_name(a, o->section, o->key),
+		   o->of_rule ? "; a rule may override it" : "", o->key);
+	print_value(o, out);
+	buf_text(out, ";\n");
+}
+
+void config_print_default(struct buf *out)
+{
+	struct arena *a = arena_open();
+	const char *section = "";
+	buf_text(out, "# Lorikeet's configuration. Every option has its default here, and may be left out.\n"
+		      "# The variable named beside an option wins over this file.\n");
+	for (size_t i = 0; i < OPTIONS; i++) {
+		if (strcmp(section, options[i].section) != 0) {
+			buf_printf(out, "%s\n%s: {", *section ? "};\n" : "", options[i].section);
+			section = options[i].section;
+		}
+		print_option(a, &options[i], out);
+	}
+	buf_text(out, "};\n\n# Where originals are, by identifier. Besides its own options a rule may have any\n"
+		      "# option above that says so. Variables: LORIKEET_RULES_0_ROOT and so on.\n"
+		      "rules = (\n\t{\n");
+	for (size_t i = 0; i < RULE_OPTIONS; i++) {
+		buf_printf(out, "\t\t# %s\n\t\t%s = ", rule_options[i].help, rule_options[i].key);
+		if (strcmp(rule_options[i].key, "root") == 0)
+			buf_text(out, "\"/var/lib/lorikeet/images\"");
+		else
+			print_value(&rule_options[i], out);
+		buf_text(out, ";\n");
+	}
+	buf_text(out, "\t}\n);\n");
+	arena_close(a);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "source.h"
+
+static bool remember(struct source *s, const struct error *err)
+{
+	if (!s->has_failed) {
+		s->has_failed = true;
+		s->failed = *err;
+	}
+	return false;
+}
+
+bool source_read(struct source *s, void *at, size_t n, uint64_t offset, struct error *err)
+{
+	if (offset > s->validator.length || n > s->validator.length - offset)
+		return fail(err, 500, REASON_DAMAGED, "The image is damaged.",
+			    "read of %zu bytes at %llu past the end at %llu", n,
+			    (unsigned long long)offset, (unsigned long long)s->validator.length);
+	return n == 0 || s->read(s, at, n, offset, err) || remember(s, err);
+}
+
+int64_t source_read_up_to(struct source *s, void *at, size_t n, uint64_t offset, struct error *err)
+{
+	if (offset >= s->validator.length)
+		return 0;
+	if (n > s->validator.length - offset)
+		n = (size_t)(s->validator.length - offset);
+	return source_read(s, at, n, offset, err) ? (int64_t)n : -1;
+}
+
+bool source_blame(const struct source *s, struct error *err)
+{
+	if (s->has_failed)
+		*err = s->failed;
+	return false;
+}
+
+static bool memory_read(struct source *s, void *at, size_t n, uint64_t offset, struct error *err)
+{
+	(void)err;
+	memcpy(at, (const char *)s->bytes + offset, n);
+	return true;
+}
+
+struct source *memory_source_open(struct arena *a, struct str bytes)
+{
+	struct source *s = arena_new(a, struct source);
+	s->read = memory_read;
+	s->bytes = bytes.at;
+	s->validator.length = bytes.n;
+	s->fd = -1;
+	return s;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef SOURCE_SOURCE_H
+#define SOURCE_SOURCE_H
+
+#include "../base/str.h"
+
+/* What tells one state of an original from another. Equal files on two servers have equal ones. */
+struct validator {
+	uint64_t length;             /* bytes */
+	int64_t modified_s;          /* Unix time, whole seconds */
+};
+
+/*
+ * The bytes of an original, read at any place; there is no cursor. Made by memory_source_open or
+ * file_source_open; ends with its arena. The length is the one known at open: reading past it, or
+ * finding fewer bytes, is damage. A failed read is remembered in `failed`, so that a codec that
+ * could only say "bad data" does not hide an I/O error: ask source_blame.
+ */
+struct source {
+	struct validator validator;
+	bool (*read)(struct source *s, void *at, size_t n, uint64_t offset, struct error *err);
+	const void *bytes;           /* memory sources */
+	int fd;                      /* file sources */
+	bool has_failed;
+	struct error failed;         /* the first failure */
+};
+
+/* Exactly n bytes from offset, or false. */
+bool source_read(struct source *s, void *at, size_t n, uint64_t offset, struct error *err);
+
+/* Up to n bytes from offset, fewer at the end: returns the number, or -1 with err filled. */
+int64_t source_read_up_to(struct source *s, void *at, size_t n, uint64_t offset, struct error *err);
+
+/* Replaces err by the I/O failure behind it, if there was one. Always false. */
+bool source_blame(const struct source *s, struct error *err);
+
+/* A view of bytes that outlive a. */
+struct source *memory_source_open(struct arena *a, struct str bytes);
+
+#endif

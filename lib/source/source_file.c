@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "source_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
+#define TRIES 5
+
+static void close_fd(void *what)
+{
+	int fd = ((struct source *)what)->fd;
+	if (fd >= 0)
+		close(fd);
+}
+
+static bool file_read(struct source *s, void *at, size_t n, uint64_t offset, struct error *err)
+{
+	for (size_t done = 0; done < n;) {
+		ssize_t got = pread(s->fd, (char *)at + done, n - done, (off_t)(offset + done));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return fail(err, 500, REASON_IO, "The image could not be read.", "pread: %s",
+				    strerror(errno));
+		if (got == 0)
+			return fail(err, 500, REASON_DAMAGED, "The image is damaged.",
+				    "the file became shorter while it was read");
+		done += (size_t)got;
+	}
+	return true;
+}
+
+static bool not_found(struct error *err, const char *why, struct str path)
+{
+	return fail(err, 404, REASON_NOT_FOUND, "There is no image with this identifier.", "%s: %.*s", why,
+		    (int)path.n, path.at);
+}
+
+/* Which paths may be asked of the kernel at all (digest 1). */
+static bool is_plain_path(struct str path)
+{
+	struct str rest = path, part;
+	if (path.n == 0 || path.n >= PATH_MAX || memchr(path.at, '\\', path.n) ||
+	    memchr(path.at, '\0', path.n))
+		return false;
+	while (take_until(&rest, '/', &part))
+		if (part.n == 0 || part.n > NAME_MAX || str_equal(part, STR(".")) ||
+		    str_equal(part, STR("..")))
+			return false;
+	return true;
+}
+
+static int open_beneath(int root, const char *path, enum symlinks symlinks)
+{
+	struct open_how how = {
+		.flags = OPEN_FLAGS,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS |
+			   (symlinks == FILE_SYMLINKS_NO ? RESOLVE_NO_SYMLINKS : 0),
+	};
+	int fd = -1;
+	for (int i = 0; i < TRIES; i++) {
+		fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+		/* EAGAIN: a rename somewhere raced with the check of "..". */
+		if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+			break;
+	}
+	return fd;
+}
+
+/* For kernels and sandboxes without openat2: one part at a time, never through a link. */
+static int open_walking(int root, const char *path)
+{
+	int at = root;
+	struct str rest = str_of(path), part;
+	while (take_until(&rest, '/', &part)) {
+		char name[NAME_MAX + 1];
+		snprintf(name, sizeof name, "%.*s", (int)part.n, part.at);
+		int flags = rest.at ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
+				    : OPEN_FLAGS | O_NOFOLLOW;
+		int next = openat(at, name, flags);
+		int why = errno;
+		if (at != root)
+			close(at);
+		errno = why;
+		if (next < 0)
+			return -1;
+		at = next;
+	}
+	return at;
+}
+
+static bool is_below(const char *path, const char *root)
+{
+	char real[PATH_MAX];
+	if (!realpath(root, real))
+		return false;
+	size_t n = strlen(real);
+	return strncmp(path, real, n) == 0 && (path[n] == '/' || n == 1);
+}
+
+/* Where an opened file really lies, against the root and the allowed roots. */
+static bool is_allowed(int fd, const struct file_options *o, bool others)
+{
+	char link[64], path[PATH_MAX];
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, sizeof path - 1);
+	if (n <= 0)
+		return false;
+	path[n] = '\0';
+	if (is_below(path, o->root))
+		return true;
+	for (const char *const *r = others ? o->allowed_roots : NULL; r && *r; r++)
+		if (is_below(path, *r))
+			return true;
+	return false;
+}
+
+static int open_checked(int root, const char *path, const struct file_options *o)
+{
+	bool follow = o->symlinks == FILE_SYMLINKS_FOLLOW;
+	if (!follow) {
+		int fd = open_beneath(root, path, o->symlinks);
+		if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
+			return fd;
+		if (o->symlinks == FILE_SYMLINKS_NO)
+			return open_walking(root, path);
+	}
+	int fd = openat(root, path, OPEN_FLAGS);
+	if (fd >= 0 && !is_allowed(fd, o, follow)) {
+		close(fd);
+		errno = EXDEV;
+		return -1;
+	}
+	return fd;
+}
+
+static bool open_failed(int why, struct str path, struct error *err)
+{
+	switch (why) {
+	case ENOENT:
+	case ENOTDIR:
+	case ELOOP:
+	case EXDEV:
+	case ENAMETOOLONG:
+	case ENXIO:
+	case ENODEV:
+		return not_found(err, strerror(why), path);
+	default:
+		return fail(err, 500, REASON_IO, "The image could not be read.", "open %.*s: %s",
+			    (int)path.n, path.at, strerror(why));
+	}
+}
+
+static bool adopt(struct arena *a, int fd, struct str path, struct source **out, struct error *err)
+{
+	struct source *s = arena_new(a, struct source);
+	struct stat st;
+	s->fd = fd;
+	arena_defer(a, close_fd, s);
+	if (fstat(fd, &st) < 0)
+		return open_failed(errno, path, err);
+	if (!S_ISREG(st.st_mode))
+		return not_found(err, "not a regular file", path);
+	s->read = file_read;
+	s->validator = (struct validator){(uint64_t)st.st_size, st.st_mtim.tv_sec};
+	*out = s;
+	return true;
+}
+
+bool file_source_open(struct arena *a, const struct file_options *o, struct str path,
+		      struct source **out, struct error *err)
+{
+	if (!is_plain_path(path))
+		return not_found(err, "not a path below the root", path);
+
+	/* The root is opened anew each time: a volume that was mounted late, or an NFS handle that
+	 * went stale, needs no restart. */
+	int fd = -1, why = ENOENT;
+	for (int i = 0; i < TRIES && fd < 0; i++) {
+		int root = open(o->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (root < 0) {
+			why = errno;
+			if (why == ESTALE)
+				continue;
+			return fail(err, 503, REASON_IO, "The image store is not available now.",
+				    "root %s: %s", o->root, strerror(why));
+		}
+		fd = open_checked(root, str_dup(a, path), o);
+		why = errno;
+		close(root);
+		if (why != ESTALE)
+			break;
+	}
+	return fd < 0 ? open_failed(why, path, err) : adopt(a, fd, path, out, err);
+}
+
+bool file_source_open_path(struct arena *a, const char *path, struct source **out,
+			   struct error *err)
+{
+	int fd = open(path, OPEN_FLAGS);
+	return fd < 0 ? open_failed(errno, str_of(path), err) : adopt(a, fd, str_of(path), out, err);
+}

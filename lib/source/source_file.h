@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef SOURCE_SOURCE_FILE_H
+#define SOURCE_SOURCE_FILE_H
+
+#include "source.h"
+
+enum symlinks {
+	FILE_SYMLINKS_NO,            /* a path with a symbolic link is not found */
+	FILE_SYMLINKS_INSIDE,        /* links are followed while they stay below the root */
+	FILE_SYMLINKS_FOLLOW,        /* links may lead below the root or one of the allowed roots */
+};
+
+struct file_options {
+	const char *root;                    /* absolute folder */
+	enum symlinks symlinks;
+	const char *const *allowed_roots;    /* absolute folders, NULL-terminated; may be NULL */
+};
+
+/*
+ * Opens the regular file at path below the root. Path parts "..", absolute paths, backslashes and
+ * empty parts are not found. 404 not found (also folders, FIFOs, devices, links out of bounds),
+ * 503 the root itself is not there (an unmounted volume), 500 unreadable.
+ */
+bool file_source_open(struct arena *a, const struct file_options *options, struct str path,
+		      struct source **out, struct error *err);
+
+/* Opens any file that the caller may name (command line): no root, links followed. */
+bool file_source_open_path(struct arena *a, const char *path, struct source **out,
+			   struct error *err);
+
+#endif
