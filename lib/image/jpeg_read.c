@@ -181,6 +181,15 @@ static void read_sampling(const struct jpeg_decompress_struct *j, uint8_t *x, ui
 	*y = (uint8_t)step_down(j, &j->comp_info[1]);
 }
 
+void jpeg_chroma_at(int eighths, uint8_t *chroma_x, uint8_t *chroma_y)
+{
+	int size = eighths;
+	while (size < DCTSIZE && *chroma_x * eighths % (size * 2) == 0 && *chroma_y * eighths % (size * 2) == 0)
+		size *= 2;
+	*chroma_x = (uint8_t)(*chroma_x * eighths / size);
+	*chroma_y = (uint8_t)(*chroma_y * eighths / size);
+}
+
 static bool has_model(const struct jpeg_decompress_struct *j, enum model *model)
 {
 	switch (j->jpeg_color_space) {
@@ -272,10 +281,9 @@ static struct rect scaled_cover(const struct picture *p, const struct wants *w, 
 {
 	bool planar = ((struct jpeg_file *)p->codec)->model == MODEL_YCC;
 	double d = 8.0 / n;
-	/* Below full scale libjpeg enlarges chroma to luma's resolution as far as its IDCT goes. */
-	int sub_x = p->facts.chroma_x * n / 8, sub_y = p->facts.chroma_y * n / 8;
-	struct rect full = decoder_cover(p, w, d, d, !planar ? 0 : sub_x ? sub_x : 1,
-					 !planar ? 0 : sub_y ? sub_y : 1);
+	uint8_t sub_x = p->facts.chroma_x, sub_y = p->facts.chroma_y;
+	jpeg_chroma_at(n, &sub_x, &sub_y);
+	struct rect full = decoder_cover(p, w, d, d, planar ? sub_x : 0, planar ? sub_y : 0);
 	uint32_t right = full.x + full.w, bottom = full.y + full.h;
 	uint32_t num = (uint32_t)n;
 	struct rect s = {.x = (uint32_t)((uint64_t)full.x * num / 8),
@@ -474,6 +482,15 @@ static bool has_whole_ratios(const struct jpeg_decompress_struct *j)
 	return true;
 }
 
+/* Luma at full resolution, and both chroma components at the same. */
+static bool has_equal_chroma(const struct jpeg_decompress_struct *j)
+{
+	const jpeg_component_info *c = j->comp_info;
+	return j->num_components < 3 ||
+	       (c[0].h_samp_factor == j->max_h_samp_factor && c[0].v_samp_factor == j->max_v_samp_factor &&
+		c[1].h_samp_factor == c[2].h_samp_factor && c[1].v_samp_factor == c[2].v_samp_factor);
+}
+
 static bool read_file(struct arena *a, struct reader *r, const struct picture *p,
 		      const struct wants *w, struct image *out, struct error *err)
 {
@@ -569,7 +586,7 @@ static void read_stream_header(struct jpeg_tiles *t, struct str stream, struct j
 				      jpeg_has_multiple_scans(j)};
 	if (j->num_components != 1 && j->num_components != 3)
 		ERREXIT2(j, JERR_COMPONENT_COUNT, j->num_components, 3);
-	if (!has_whole_ratios(j))
+	if (!has_whole_ratios(j) || !has_equal_chroma(j))
 		ERREXIT(j, JERR_FRACT_SAMPLE_NOTIMPL);
 	read_sampling(j, &facts->chroma_x, &facts->chroma_y);
 }

@@ -25,6 +25,10 @@ struct jpeg_stream {
 	bool progressive;
 };
 
+/* Luma samples per chroma sample in a decode at n eighths: below full scale libjpeg lets chroma keep
+ * resolution, by doubling its DCT size as long as that suits both axes. */
+void jpeg_chroma_at(int eighths, uint8_t *chroma_x, uint8_t *chroma_y);
+
 /* tables: the JPEGTables of the TIFF, empty for none. Ends with a. */
 bool jpeg_tiles_open(struct arena *a, struct str tables, struct jpeg_tiles **out,
 		     struct error *err);
@@ -32,9 +36,9 @@ bool jpeg_tiles_probe(struct jpeg_tiles *t, struct str stream, struct jpeg_strea
 		      struct error *err);
 
 /*
- * Decodes at n eighths. Sample (0,0) of component i goes to at[i], rows stride[i] apart; each
- * component's rows must have room for whole 8n/8-sample blocks across, and for rows_room[i] rows;
- * rows of blocks beyond that are dropped. Components with at[i] == NULL are skipped. The stream
+ * Decodes at n eighths. Sample (0,0) of component i goes to at[i], rows stride[i] apart, with chroma
+ * as jpeg_chroma_at says; rows must have room for whole blocks across, and there must be room for
+ * rows_room[i] of them; rows of blocks beyond that are dropped. Components with at[i] == NULL are skipped. The stream
  * must be like the probed facts (same components and sampling, not wider), else it is damaged.
  */
 bool jpeg_tiles_read(struct jpeg_tiles *t, struct str stream, const struct jpeg_stream *like,

@@ -419,6 +419,7 @@ static bool tiff_open(struct arena *a, uint32_t page, struct picture *p, struct 
 struct touched {
 	const struct tiff_level *level;
 	int eighths;                   /* DCT scale within the level's tiles */
+	uint8_t sub_x, sub_y;          /* luma samples per chroma sample at that scale */
 	uint32_t first_x, first_y, end_x, end_y;   /* tiles */
 };
 
@@ -447,9 +448,12 @@ static struct touched touch(const struct picture *p, const struct wants *w)
 	struct touched t = {.level = choose_level(f, w)};
 	const struct tiff_level *l = t.level;
 	t.eighths = choose_eighths(f, l, w);
+	t.sub_x = f->jpeg.chroma_x;
+	t.sub_y = f->jpeg.chroma_y;
+	jpeg_chroma_at(t.eighths, &t.sub_x, &t.sub_y);
 	double dx = l->dx * 8 / t.eighths, dy = l->dy * 8 / t.eighths;
 	bool ycc = f->model == MODEL_YCC;
-	struct rect r = decoder_cover(p, w, dx, dy, ycc ? f->jpeg.chroma_x : 0, ycc ? f->jpeg.chroma_y : 0);
+	struct rect r = decoder_cover(p, w, dx, dy, ycc ? t.sub_x : 0, ycc ? t.sub_y : 0);
 
 	double left = floor(r.x / l->dx), top = floor(r.y / l->dy);
 	double right = fmin(ceil(((double)r.x + r.w) / l->dx), l->w);
@@ -477,6 +481,12 @@ static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
 	return planes + working + (1 << 20);
 }
 
+/* Samples of so many of the level's, at a DCT scale and chroma subsampling, rounded up. */
+static uint64_t scaled(uint64_t samples, int eighths, uint32_t sub)
+{
+	return (samples * (unsigned)eighths + 8 * sub - 1) / (8 * sub);
+}
+
 /* Planes that span the touched tiles, with their place in the full image. */
 static bool alloc_planes(struct arena *a, const struct tiff_file *f, const struct touched *t,
 			 struct image *out, struct error *err)
@@ -485,9 +495,9 @@ static bool alloc_planes(struct arena *a, const struct tiff_file *f, const struc
 	for (int i = 0; i < out->n; i++) {
 		struct plane *p = &out->plane[i];
 		bool chroma = i > 0 && f->model == MODEL_YCC;
-		uint32_t sub_x = chroma ? f->jpeg.chroma_x : 1, sub_y = chroma ? f->jpeg.chroma_y : 1;
-		uint64_t w = ((uint64_t)(t->end_x - t->first_x) * l->tile_w * (unsigned)t->eighths / 8 + sub_x - 1) / sub_x;
-		uint64_t h = ((uint64_t)(t->end_y - t->first_y) * l->tile_h * (unsigned)t->eighths / 8 + sub_y - 1) / sub_y;
+		uint32_t sub_x = chroma ? t->sub_x : 1, sub_y = chroma ? t->sub_y : 1;
+		uint64_t w = scaled((uint64_t)(t->end_x - t->first_x) * l->tile_w, t->eighths, sub_x);
+		uint64_t h = scaled((uint64_t)(t->end_y - t->first_y) * l->tile_h, t->eighths, sub_y);
 		/* Whole blocks are written beyond a strip's last column and row. */
 		if (w + 64 > FACTS_MAX_SIDE || h + 64 > FACTS_MAX_SIDE)
 			return unsupported(err, "tiles of width", l->tile_w);
@@ -546,7 +556,7 @@ static bool read_jpeg_tile(struct tile_job *j, uint32_t index, uint32_t x, uint3
 	for (int i = 0; i < j->out->n; i++) {
 		const struct plane *p = &j->out->plane[i];
 		bool chroma = i > 0 && j->f->model == MODEL_YCC;
-		uint32_t sub_x = chroma ? like.chroma_x : 1, sub_y = chroma ? like.chroma_y : 1;
+		uint32_t sub_x = chroma ? j->t->sub_x : 1, sub_y = chroma ? j->t->sub_y : 1;
 		uint64_t column = (uint64_t)x * l->tile_w * n / 8 / sub_x;
 		uint64_t row = (uint64_t)y * l->tile_h * n / 8 / sub_y;
 		at[i] = p->at + row * p->stride + column;
