@@ -103,9 +103,40 @@ static void log_request(const FCGX_Request *r, const struct config *c, const str
 	log_line_write(&line);
 }
 
+/* The statuses that service.c gives (RFC 9110, 15). */
+static const char *reason_phrase(int status)
+{
+	switch (status) {
+	case 200:
+		return "OK";
+	case 204:
+		return "No Content";
+	case 303:
+		return "See Other";
+	case 304:
+		return "Not Modified";
+	case 400:
+		return "Bad Request";
+	case 404:
+		return "Not Found";
+	case 405:
+		return "Method Not Allowed";
+	case 413:
+		return "Content Too Large";
+	case 414:
+		return "URI Too Long";
+	case 501:
+		return "Not Implemented";
+	case 503:
+		return "Service Unavailable";
+	default:
+		return "Internal Server Error";
+	}
+}
+
 static void write_reply(FCGX_Request *r, const struct reply *reply)
 {
-	FCGX_FPrintF(r->out, "Status: %d\r\n", reply->status);
+	FCGX_FPrintF(r->out, "Status: %d %s\r\n", reply->status, reason_phrase(reply->status));
 	FCGX_PutStr(reply->headers->at, (int)reply->headers->n, r->out);
 	if (!reply->body_is_left_out)
 		FCGX_FPrintF(r->out, "Content-Length: %llu\r\n", (unsigned long long)reply->body.n);

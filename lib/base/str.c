@@ -266,7 +266,7 @@ static void buf_escaped(struct buf *b, struct str s, const char *also)
 
 void buf_uri_text(struct buf *b, struct str s)
 {
-	buf_escaped(b, s, "%!$&()*+,;=:@/");
+	buf_escaped(b, s, "%!$&'()*+,;=:@/");
 }
 
 void buf_uri_segment(struct buf *b, struct str s)

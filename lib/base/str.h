@@ -74,8 +74,8 @@ struct str buf_view(const struct buf *b);
 /* Decodes %XX once. False on a malformed escape; NUL and control bytes are kept for the caller. */
 bool percent_decode(struct arena *a, struct str raw, struct str *decoded);
 
-/* Writes s so that it is legal inside a URI: bytes that are illegal there (RFC 3986), quotes and
- * angle brackets become %XX, everything else, existing escapes too, stays as it was. */
+/* Writes s so that it is legal inside the path of a URI: bytes that are illegal there (RFC 3986, 3.3)
+ * become %XX, everything else, existing escapes too, stays as it was. */
 void buf_uri_text(struct buf *b, struct str s);
 
 /* Writes s as one URI path segment: everything but RFC 3986 unreserved bytes becomes %XX. */
