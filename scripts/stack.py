@@ -77,6 +77,14 @@ def render(text, changes):
     return text
 
 
+def in_quotes(value):
+    """A value in supervisor's environment=, which knows no escapes but %%."""
+    quote = "'" if '"' in str(value) else '"'
+    if quote in str(value):
+        raise StackError(f"supervisor cannot pass on both kinds of quotes: {value}")
+    return quote + str(value).replace("%", "%%") + quote
+
+
 def free_port(wanted=0, address="127.0.0.1"):
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -131,14 +139,19 @@ def wait_for(what, seconds, condition):
         time.sleep(0.05)
 
 
-def check_way(path, uid, gids):
-    """Raises StackError, naming the folder, unless that user can walk to the path."""
-    for folder in reversed(Path(path).resolve().parents):
-        s = folder.stat()
+def check_worker_can_pass(folder):
+    """Raises StackError, naming the folder in the way, unless the workers' user can walk into this one."""
+    if os.geteuid() != 0:
+        return
+    user = pwd.getpwnam(WORKER_USER)
+    uid, gids = user.pw_uid, os.getgrouplist(WORKER_USER, user.pw_gid)
+    folder = Path(folder).resolve()
+    for way in [*reversed(folder.parents), folder]:
+        s = way.stat()
         shift = 6 if s.st_uid == uid else 3 if s.st_gid in gids else 0
         if not s.st_mode >> shift & 1:
-            raise StackError(f"the workers' user cannot pass the folder {folder} on the way to {path}: "
-                             f"choose another, or chmod o+x {folder}")
+            raise StackError(f"the workers (user {WORKER_USER}) cannot pass the folder {way} on the way to {folder}: "
+                             f"choose another, or chmod o+x {way}")
 
 
 class Stack:
@@ -209,12 +222,12 @@ class Stack:
         os.chown(self.folder / "lorikeet.conf", worker.pw_uid, worker.pw_gid)
         os.chown(self.folder / "run", worker.pw_uid, nginx.gr_gid)
         (self.folder / "run").chmod(0o2750)
-        check_way(self.folder / "bin" / "lorikeet", worker.pw_uid, os.getgrouplist(WORKER_USER, worker.pw_gid))
+        check_worker_can_pass(self.folder / "bin")
 
     def write_pool_conf(self):
         (self.folder / "supervisord.conf").write_text(MAIN_SUPERVISOR.format(
             folder=self.folder, user="user=root" if self.root else ""))
-        env = "".join(f',{name}="{value}"' for name, value in self.worker_env.items()).replace("%", "%%")
+        env = "".join(f",{name}={in_quotes(value)}" for name, value in self.worker_env.items())
         (self.folder / "pool.conf").write_text(render((REPO / "scripts/supervisor.conf").read_text(), {
             "/run/lorikeet/": f"{self.folder}/run/",
             "-- /usr/local/bin/lorikeet": f"-- {self.folder}/bin/lorikeet",

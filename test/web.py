@@ -2,6 +2,7 @@
 """A small HTTP client over one kept connection, that sends the target byte for byte."""
 import http.client
 import io
+import json
 import threading
 
 import numpy as np
@@ -22,6 +23,10 @@ class Reply:
     @property
     def picture(self):
         return Image.open(io.BytesIO(self.body))
+
+    @property
+    def json(self):
+        return json.loads(self.body)
 
     @property
     def pixels(self):
