@@ -161,7 +161,12 @@ static void write_validators(const struct job *job, struct buf *b)
 		   job->request.page);
 }
 
-/* Validators and lifetimes; answers 304 and HEAD here, before anything is decoded. True if done. */
+/*
+ * Validators and lifetimes; answers 304 and HEAD here, before anything is decoded. True if done.
+ *
+ * stale-while-revalidate (RFC 5861) lets caches, nginx first, give out the old answer while one request asks for the
+ * new one: else all that wait when an entry's time has come would run at once.
+ */
 static bool answer_without_body(struct job *job, const char *etag, uint64_t max_age_s)
 {
 	struct reply *reply = job->reply;
@@ -170,8 +175,11 @@ static bool answer_without_body(struct job *job, const char *etag, uint64_t max_
 
 	header(job, "ETag", etag);
 	header(job, "Last-Modified", http_date(job->a, last_modified(job)));
-	buf_printf(reply->headers, "Cache-Control: public, max-age=%llu%s\r\n",
-		   (unsigned long long)(immutable ? IMMUTABLE_S : max_age_s), immutable ? ", immutable" : "");
+	if (immutable)
+		buf_printf(reply->headers, "Cache-Control: public, max-age=%d, immutable\r\n", IMMUTABLE_S);
+	else
+		buf_printf(reply->headers, "Cache-Control: public, max-age=%llu, stale-while-revalidate=%llu\r\n",
+			   (unsigned long long)max_age_s, (unsigned long long)max_age_s);
 	buf_printf(reply->headers, "X-Accel-Expires: %llu\r\n", (unsigned long long)accel);
 
 	reply->status = not_modified(job, etag) ? 304 : 200;

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from bench import in_parallel
 from PIL import Image
 from stack import Stack
 from web import Client
@@ -91,6 +92,25 @@ def test_a_replaced_original_is_seen(real):
     assert reply.picture.size == (100, 75) and reply.header("ETag") != red.header("ETag")
 
 
+@pytest.mark.sanitize
+def test_a_crowd_after_a_replacement_runs_once(real):
+    """Many clients have waited for the entry to age: one asks anew, the others get the old answer meanwhile."""
+    uri = "/iiif/3/crowd.jpg/full/max/0/default.png"
+    path = real.images / "crowd.jpg"
+    shutil.copy(real.images / "red.jpg", path)
+    os.utime(path, (1e9, 1e9))
+    red = real.client.ask(uri)
+    shutil.copy(real.spare / "blue.jpg", path)
+    time.sleep(2.1)
+    replies = in_parallel(50, lambda i: real.client.ask(uri))
+    assert {r.status for r in replies} == {200}
+    assert sum(r.body == red.body for r in replies) > 0
+    time.sleep(1)
+    assert real.client.ask(uri).picture.size == (640, 480)
+    runs = [line for group in "ab" for line in real.log(f"lorikeet-{group}.log").splitlines() if uri in line]
+    assert len(runs) == 2, runs
+
+
 def test_a_missing_image_that_appears(real):
     uri = "/iiif/3/late.jpg/full/100,/0/default.jpg"
     missing = real.client.ask(uri)
@@ -102,7 +122,6 @@ def test_a_missing_image_that_appears(real):
 
 @pytest.mark.sanitize
 def test_fifty_cold_requests_run_once(real):
-    from bench import in_parallel
     uri = "/iiif/3/red.jpg/full/max/90/gray.png"
     replies = in_parallel(50, lambda i: real.client.ask(uri))
     assert {(r.status, r.body) for r in replies} == {(200, replies[0].body)}
