@@ -29,6 +29,9 @@ int command_check(const struct config *config)
 			fprintf(stderr, "lorikeet: warning: rules.%zu: root %s: %s\n", i, config->rules[i].root,
 				strerror(errno));
 	printf("%zu rule%s, the configuration is valid\n", config->n_rules, config->n_rules == 1 ? "" : "s");
+	printf("each of %llu workers may take %llu MiB for a request, for originals of up to %llu megapixels\n",
+	       (unsigned long long)config->workers, (unsigned long long)config->max_request_memory >> 20,
+	       (unsigned long long)config->max_source_pixels / 1000000);
 	return 0;
 }
 

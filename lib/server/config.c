@@ -460,17 +460,35 @@ static uint64_t read_number(const char *path)
 	return v;
 }
 
+/* The least memory.max of this process's cgroup and those above it (cgroups v2), 0 for none. */
+static uint64_t cgroup_bytes(void)
+{
+	char path[PATH_MAX] = "/sys/fs/cgroup", line[PATH_MAX - 64];
+	const size_t top = strlen(path);
+	FILE *f = fopen("/proc/self/cgroup", "re");
+	uint64_t least = 0;
+	while (f && fgets(line, sizeof line, f))
+		if (strncmp(line, "0::/", 4) == 0)
+			snprintf(path + top, sizeof path - top, "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
+	if (f)
+		fclose(f);
+	for (char *end = path + strlen(path); end >= path + top; end = memrchr(path, '/', (size_t)(end - path))) {
+		strcpy(end, "/memory.max");
+		uint64_t limit = read_number(path);
+		if (limit && (!least || limit < least))
+			least = limit;
+	}
+	return least;
+}
+
 /* RAM, or the cgroup's part of it. */
 static uint64_t memory_bytes(void)
 {
-	static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
-					     "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
 	uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-		uint64_t limit = read_number(limits[i]);
-		if (limit && limit < bytes)
-			bytes = limit;
-	}
+	uint64_t limits[] = {cgroup_bytes(), read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes")};
+	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+		if (limits[i] && limits[i] < bytes)
+			bytes = limits[i];
 	return bytes;
 }
 
