@@ -23,6 +23,7 @@ struct facts {
 	} level[FACTS_MAX_LEVELS];
 	int orientation;             /* 1 to 8 as in EXIF and TIFF */
 	bool gray;                   /* has no colour */
+	bool alpha;                  /* has opacity */
 	uint8_t chroma_x, chroma_y;  /* stored chroma subsampling, 1 if none */
 	uint32_t pages;              /* images in the file that a page number can name */
 };

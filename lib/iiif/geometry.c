@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "geometry.h"
 
+#include <math.h>
+
 typedef unsigned __int128 u128;
 
 /* round(a b / c), half up, saturated: the arithmetic of every derived side. c > 0. */
@@ -245,17 +247,25 @@ static void make_steps(const struct facts *f, struct plan *p)
 	}
 }
 
-static bool make_rotation(const struct rotation *r, struct plan *p, struct error *err)
+/* A side of the bounding box (digest 4). What is within a thousandth of a pixel is no further pixel. */
+static uint32_t turned_side(uint32_t along, double c, uint32_t across, double s)
+{
+	return (uint32_t)fmax(1, ceil(along * fabs(c) + across * fabs(s) - 1e-3));
+}
+
+static void make_rotation(const struct rotation *r, struct plan *p)
 {
 	p->mirror = r->mirror;
 	p->degrees = r->degrees;
-	if (r->degrees % (90 * DECIMAL_ONE))
-		return fail(err, 400, REASON_UNSUPPORTED,
-			    "This server turns images by multiples of 90 degrees only.", "%s", "");
-	bool upright = r->degrees % (180 * DECIMAL_ONE) == 0;
-	p->out_w = upright ? p->w : p->h;
-	p->out_h = upright ? p->h : p->w;
-	return true;
+	if (r->degrees % (90 * DECIMAL_ONE) == 0) {
+		bool upright = r->degrees % (180 * DECIMAL_ONE) == 0;
+		p->out_w = upright ? p->w : p->h;
+		p->out_h = upright ? p->h : p->w;
+		return;
+	}
+	double angle = (double)r->degrees / DECIMAL_ONE * M_PI / 180;
+	p->out_w = turned_side(p->w, cos(angle), p->h, sin(angle));
+	p->out_h = turned_side(p->h, cos(angle), p->w, sin(angle));
 }
 
 static bool check_format_ceiling(const struct plan *p, struct error *err)
@@ -273,12 +283,14 @@ bool plan_make(const struct request *r, const struct facts *f, const struct limi
 	       struct plan *p, struct error *err)
 {
 	*p = (struct plan){.format = r->format, .quality = r->quality};
-	if (!make_region(&r->region, f, p, err) || !make_size(&r->size, r->version, l, p, err) ||
-	    !make_rotation(&r->rotation, p, err) || !check_format_ceiling(p, err))
+	if (!make_region(&r->region, f, p, err) || !make_size(&r->size, r->version, l, p, err))
+		return false;
+	make_rotation(&r->rotation, p);
+	if (!check_format_ceiling(p, err))
 		return false;
 	make_steps(f, p);
 
-	p->gray = f->gray || r->quality == QUALITY_GRAY;
+	p->gray = f->gray || r->quality == QUALITY_GRAY || r->quality == QUALITY_BITONAL;
 	if (r->quality == QUALITY_COLOR || (r->quality == QUALITY_GRAY && f->gray))
 		p->quality = QUALITY_DEFAULT;
 	return true;

@@ -22,7 +22,7 @@ struct plan {
 	bool mirror;
 	uint64_t degrees;                    /* clockwise, DECIMAL_ONE units, below 360 */
 	uint32_t out_w, out_h;               /* after rotation */
-	bool gray;                           /* the answer has no colour */
+	bool gray;                           /* the answer has no colour (gray, bitonal) */
 	enum quality quality;                /* canonical: QUALITY_DEFAULT where it amounts to that */
 	enum format format;
 	enum { PLAN_SIZE, PLAN_MAX, PLAN_UPSCALED_MAX } size_word;   /* 3.0: the word for w,h */

@@ -13,7 +13,7 @@ static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder};
 const struct encoder *encoder_for(enum format format)
 {
 	for (size_t i = 0; i < sizeof encoders / sizeof *encoders; i++)
-		if (encoders[i]->format == format)
+		if (encoders[i]->format == format && (!encoders[i]->available || encoders[i]->available()))
 			return encoders[i];
 	return NULL;
 }

@@ -38,9 +38,9 @@ void colour_ycc_to_rgb(struct image *image)
 	image->model = MODEL_RGB;
 }
 
-static int luma(int r, int g, int b)
+uint8_t colour_luma(uint8_t r, uint8_t g, uint8_t b)
 {
-	return (FIX(0.299) * r + FIX(0.587) * g + FIX(0.114) * b + HALF) >> 16;
+	return (uint8_t)((FIX(0.299) * r + FIX(0.587) * g + FIX(0.114) * b + HALF) >> 16);
 }
 
 void colour_rgb_to_ycc(struct image *image)
@@ -50,8 +50,8 @@ void colour_rgb_to_ycc(struct image *image)
 		uint8_t *a = p[0].at + y * p[0].stride, *b = p[1].at + y * p[1].stride,
 			*c = p[2].at + y * p[2].stride;
 		for (uint32_t x = 0; x < p[0].w; x++) {
-			int r = a[x], g = b[x], l = c[x];
-			a[x] = (uint8_t)luma(r, g, l);
+			uint8_t r = a[x], g = b[x], l = c[x];
+			a[x] = colour_luma(r, g, l);
 			b[x] = clamp(((FIX(-0.168735892) * r + FIX(-0.331264108) * g + FIX(0.5) * l + HALF - 1) >> 16) + 128);
 			c[x] = clamp(((FIX(0.5) * r + FIX(-0.418687589) * g + FIX(-0.081312411) * l + HALF - 1) >> 16) + 128);
 		}
@@ -66,10 +66,11 @@ static void keep_luma(struct image *image)
 		uint8_t *a = p[0].at + y * p[0].stride, *b = p[1].at + y * p[1].stride,
 			*c = p[2].at + y * p[2].stride;
 		for (uint32_t x = 0; x < p[0].w; x++)
-			a[x] = (uint8_t)luma(a[x], b[x], c[x]);
+			a[x] = colour_luma(a[x], b[x], c[x]);
 	}
 	image->model = MODEL_GRAY;
 	image->n = 1;
+	p[1] = p[3];
 }
 
 /* Chroma on luma's own grid, then RGB. */

@@ -18,6 +18,9 @@ bool colour_to_srgb(struct arena *a, struct image *image, bool gray, struct erro
 /* Bytes that colour_to_srgb may add for planes of these many luma samples. */
 uint64_t colour_memory(bool has_profile, uint64_t samples);
 
+/* The luma of sRGB samples (JFIF, BT.601). */
+uint8_t colour_luma(uint8_t r, uint8_t g, uint8_t b);
+
 /* The three planes, of equal geometry, from one model to the other, in place (JFIF, BT.601). */
 void colour_ycc_to_rgb(struct image *image);
 void colour_rgb_to_ycc(struct image *image);

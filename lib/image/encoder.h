@@ -9,16 +9,25 @@
 struct encode_options {
 	int jpeg_quality;              /* 1 to 100 */
 	int png_compression;           /* 0 to 9 */
+	int webp_quality;              /* 0 to 100; 101: lossless */
+	int webp_method;               /* 0 (quick) to 6 (small) */
+	bool tif_jpeg;                 /* JPEG in tif, else deflate */
+	int jp2_quality;               /* 1 to 100; 101: lossless */
+	int avif_quality;              /* 0 to 100 */
+	bool bitonal;                  /* the picture is gray of 0 and 255 only */
 };
 
 /*
  * The slots behind which every output format sits. An encoder states the model it takes; a gray
  * image is always taken as gray. write gets an image of that model whose plane 0 is the picture,
- * may scribble into the planes' padding, and appends the whole body to out.
+ * with straight alpha only if the encoder keeps it, may scribble into the planes, and appends the
+ * whole body to out.
  */
 struct encoder {
 	enum format format;
 	enum model model;              /* MODEL_YCC: with chroma subsampled as told; MODEL_RGB */
+	bool alpha;                    /* whether it keeps opacity */
+	bool (*available)(void);       /* NULL: always; else what the system's libraries can do */
 	/* Bytes needed beyond image and body, at the most. */
 	uint64_t (*memory)(uint32_t w, uint32_t h);
 	bool (*write)(struct image *image, const struct encode_options *options, struct buf *out,

@@ -15,3 +15,62 @@ bool plane_alloc(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struc
 	p->at = arena_block(a, stride * h, err);
 	return p->at != NULL;
 }
+
+bool image_alloc(struct arena *a, struct image *out, enum model model, bool alpha, struct rect part,
+		 struct error *err)
+{
+	out->model = model;
+	out->n = model_planes(model);
+	out->alpha = alpha;
+	for (int i = 0; i < image_planes(out); i++) {
+		struct plane *p = &out->plane[i];
+		if (!plane_alloc(a, p, part.w, part.h, err))
+			return false;
+		p->x = part.x;
+		p->y = part.y;
+		p->dx = p->dy = 1;
+	}
+	return true;
+}
+
+void image_put_row(struct image *image, uint32_t row, const uint8_t *samples, int channels)
+{
+	for (int i = 0; i < image_planes(image); i++) {
+		const struct plane *p = &image->plane[i];
+		uint8_t *to = p->at + row * p->stride;
+		const uint8_t *from = samples + i;
+		for (uint32_t x = 0; x < p->w; x++, from += channels)
+			to[x] = *from;
+	}
+}
+
+const uint8_t *image_get_row(const struct image *image, uint32_t row, uint8_t *room)
+{
+	int n = image_planes(image);
+	if (n == 1)
+		return image->plane[0].at + row * image->plane[0].stride;
+	for (int i = 0; i < n; i++) {
+		const uint8_t *from = image->plane[i].at + row * image->plane[i].stride;
+		uint8_t *to = room + i;
+		for (uint32_t x = 0; x < image->plane[i].w; x++, to += n)
+			*to = from[x];
+	}
+	return room;
+}
+
+void image_get_bits(const struct image *image, uint32_t row, uint8_t *bits)
+{
+	const struct plane *p = &image->plane[0];
+	const uint8_t *from = p->at + row * p->stride;
+	for (uint32_t x = 0; x < p->w; x += 8) {
+		unsigned byte = 0;
+		for (uint32_t k = 0; k < 8; k++)
+			byte = byte << 1 | (x + k < p->w && from[x + k] >= 128);
+		bits[x / 8] = (uint8_t)byte;
+	}
+}
+
+uint64_t image_bytes(enum model model, bool alpha, struct rect part)
+{
+	return ((uint64_t)part.w + 63) * part.h * (uint64_t)(model_planes(model) + alpha);
+}

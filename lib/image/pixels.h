@@ -34,8 +34,9 @@ enum model {
 
 struct image {
 	enum model model;
-	int n;               /* planes */
-	struct plane plane[3];
+	int n;               /* planes of colour */
+	bool alpha;          /* plane[n] is opacity, on the grid of plane 0; never beside MODEL_YCC */
+	struct plane plane[4];
 	const uint8_t *icc;  /* profile of the samples, NULL: sRGB or gray with the sRGB curve */
 	size_t icc_bytes;
 };
@@ -47,7 +48,30 @@ struct rect {
 
 int model_planes(enum model model);
 
+static inline int image_planes(const struct image *image)
+{
+	return image->n + image->alpha;
+}
+
 /* Memory for a plane of w x h 8-bit samples, rows 64-byte aligned. at is NULL on failure. */
 bool plane_alloc(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err);
+
+/* All planes of an image of this kind, in full resolution and over this part of the full image. What
+ * else *out says stays. */
+bool image_alloc(struct arena *a, struct image *out, enum model model, bool alpha, struct rect part,
+		 struct error *err);
+
+/* A row of interleaved samples into that row of the planes; as many channels as planes, or more. */
+void image_put_row(struct image *image, uint32_t row, const uint8_t *samples, int channels);
+
+/* That row of the planes, of equal geometry, interleaved: into room for image_planes samples a pixel, or, of one plane,
+ * where it is. */
+const uint8_t *image_get_row(const struct image *image, uint32_t row, uint8_t *room);
+
+/* That row of a bitonal picture, one bit a sample: 1 is white, the first one the highest. */
+void image_get_bits(const struct image *image, uint32_t row, uint8_t *bits);
+
+/* Bytes that image_alloc takes. */
+uint64_t image_bytes(enum model model, bool alpha, struct rect part);
 
 #endif

@@ -47,39 +47,36 @@ static void on_flush(png_structp png)
 
 static void write_rows(struct writer *w, const struct image *image)
 {
-	uint32_t width = image->plane[0].w;
-	uint8_t *row = arena_alloc(w->scratch, (size_t)width * (size_t)image->n);
+	uint8_t *row = arena_alloc(w->scratch, (size_t)image->plane[0].w * 4);
+	for (uint32_t y = 0; y < image->plane[0].h; y++)
+		png_write_row(w->png, image_get_row(image, y, row));
+}
 
-	for (uint32_t y = 0; y < image->plane[0].h; y++) {
-		const uint8_t *at[3];
-		for (int i = 0; i < image->n; i++)
-			at[i] = image->plane[i].at + y * image->plane[i].stride;
-		if (image->n == 1) {
-			png_write_row(w->png, at[0]);
-			continue;
-		}
-		for (uint32_t x = 0; x < width; x++) {
-			row[3 * x] = at[0][x];
-			row[3 * x + 1] = at[1][x];
-			row[3 * x + 2] = at[2][x];
-		}
+/* One bit a sample, the first one in the highest. */
+static void write_bits(struct writer *w, const struct image *image)
+{
+	const struct plane *p = &image->plane[0];
+	uint8_t *row = arena_alloc(w->scratch, ((size_t)p->w + 7) / 8);
+	for (uint32_t y = 0; y < p->h; y++) {
+		image_get_bits(image, y, row);
 		png_write_row(w->png, row);
 	}
 }
 
-static void write_all(struct writer *w, const struct image *image, int compression)
+static void write_all(struct writer *w, const struct image *image, int compression, bool bits)
 {
+	int kind = (image->n == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB) | (image->alpha ? PNG_COLOR_MASK_ALPHA : 0);
 	png_set_write_fn(w->png, w, on_bytes, on_flush);
 	png_set_user_limits(w->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
 	png_set_compression_level(w->png, compression);
 	/* The adaptive choice of filters costs more than it saves at quick levels. */
-	png_set_filter(w->png, PNG_FILTER_TYPE_BASE, compression > 5 ? PNG_ALL_FILTERS : PNG_FILTER_SUB);
-	png_set_IHDR(w->png, w->info, image->plane[0].w, image->plane[0].h, 8,
-		     image->n == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+	png_set_filter(w->png, PNG_FILTER_TYPE_BASE,
+		       bits ? PNG_FILTER_NONE : compression > 5 ? PNG_ALL_FILTERS : PNG_FILTER_SUB);
+	png_set_IHDR(w->png, w->info, image->plane[0].w, image->plane[0].h, bits ? 1 : 8, kind, PNG_INTERLACE_NONE,
 		     PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
 	png_set_sRGB(w->png, w->info, PNG_sRGB_INTENT_PERCEPTUAL);
 	png_write_info(w->png, w->info);
-	write_rows(w, image);
+	(bits ? write_bits : write_rows)(w, image);
 	png_write_end(w->png, w->info);
 }
 
@@ -98,7 +95,7 @@ static bool png_write_file(struct image *image, const struct encode_options *opt
 		fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.",
 		     "libpng could not start");
 	} else if (setjmp(png_jmpbuf(w->png)) == 0) {
-		write_all(w, image, options->png_compression);
+		write_all(w, image, options->png_compression, options->bitonal && !image->alpha);
 		ok = true;
 	}
 	png_destroy_write_struct(&w->png, &w->info);
@@ -109,12 +106,13 @@ static bool png_write_file(struct image *image, const struct encode_options *opt
 static uint64_t png_memory(uint32_t w, uint32_t h)
 {
 	(void)h;
-	return (uint64_t)w * 24 + (1 << 20);
+	return (uint64_t)w * 32 + (1 << 20);
 }
 
 const struct encoder png_encoder = {
 	.format = FORMAT_PNG,
 	.model = MODEL_RGB,
+	.alpha = true,
 	.memory = png_memory,
 	.write = png_write_file,
 };

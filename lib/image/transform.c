@@ -14,6 +14,8 @@
 
 #include "colour.h"
 
+#define QUARTER (90 * DECIMAL_ONE)
+
 struct turn {
 	bool swap, flip_x, flip_y;
 };
@@ -30,7 +32,7 @@ static struct turn oriented_to_stored(int orientation)
 static struct turn answer_to_oriented(const struct plan *plan)
 {
 	static const struct turn quarters[4] = {{0, 0, 0}, {1, 0, 1}, {0, 1, 1}, {1, 1, 0}};
-	struct turn t = quarters[plan->degrees / (90 * DECIMAL_ONE)];
+	struct turn t = quarters[transform_leaves_turning(plan) ? 0 : plan->degrees / QUARTER];
 	t.flip_x ^= plan->mirror;
 	return t;
 }
@@ -137,40 +139,47 @@ static void average(struct plane *p, uint32_t sub_x, uint32_t sub_y)
 	p->h = h;
 }
 
+bool transform_leaves_turning(const struct plan *plan)
+{
+	return plan->degrees % QUARTER != 0;
+}
+
 bool transform(struct arena *a, const struct image *in, const struct plan *plan,
 	       const struct picture *p, enum filter filter, struct layout layout, struct image *out,
 	       struct error *err)
 {
 	struct grid g = make_grid(plan, p);
-	bool convert = in->model != MODEL_GRAY && in->model != layout.model;
 
-	*out = (struct image){.model = in->model, .n = in->n};
-	for (int i = 0; i < in->n; i++) {
-		bool chroma = i > 0 && layout.model == MODEL_YCC && !convert;
+	*out = (struct image){.model = in->model, .n = in->n, .alpha = in->alpha};
+	for (int i = 0; i < image_planes(in); i++) {
+		bool chroma = i > 0 && in->model == MODEL_YCC && layout.model == MODEL_YCC;
 		uint32_t sub_x = chroma ? layout.sub_x : 1, sub_y = chroma ? layout.sub_y : 1;
 		if (!make_plane(a, &in->plane[i], &g, g.swap ? sub_y : sub_x, g.swap ? sub_x : sub_y,
 				filter, &out->plane[i], err))
 			return false;
-	}
-	if (convert && layout.model == MODEL_RGB)
-		colour_ycc_to_rgb(out);
-	if (convert && layout.model == MODEL_YCC) {
-		colour_rgb_to_ycc(out);
-		for (int i = 1; i < 3; i++)
-			average(&out->plane[i], layout.sub_x, layout.sub_y);
-	}
-	for (int i = 0; i < out->n; i++) {
-		bool chroma = i > 0 && out->model == MODEL_YCC;
 		out->plane[i].x = out->plane[i].y = 0;
-		out->plane[i].dx = chroma ? layout.sub_x : 1;
-		out->plane[i].dy = chroma ? layout.sub_y : 1;
+		out->plane[i].dx = sub_x;
+		out->plane[i].dy = sub_y;
 	}
 	return true;
 }
 
-uint64_t transform_memory(const struct plan *plan, struct layout layout)
+void layout_apply(struct image *image, struct layout layout)
 {
-	(void)layout;
-	uint64_t samples = ((uint64_t)plan->out_w + 64) * plan->out_h;
-	return samples * (plan->gray ? 1 : 3) + samples;
+	if (image->model == MODEL_YCC && layout.model == MODEL_RGB)
+		colour_ycc_to_rgb(image);
+	if (image->model != MODEL_RGB || layout.model != MODEL_YCC)
+		return;
+	colour_rgb_to_ycc(image);
+	for (int i = 1; i < image->n; i++) {
+		average(&image->plane[i], layout.sub_x, layout.sub_y);
+		image->plane[i].dx = layout.sub_x;
+		image->plane[i].dy = layout.sub_y;
+	}
+}
+
+uint64_t transform_memory(const struct plan *plan, bool alpha)
+{
+	uint64_t samples = ((uint64_t)plan->w + 64) * ((uint64_t)plan->h + 64);
+	return samples * ((plan->gray ? 1 : 3) + (alpha ? 1 : 0)) + samples;
 }

@@ -23,12 +23,22 @@ struct layout {
 struct wants transform_wants(const struct plan *plan, const struct picture *p,
 			     struct layout layout);
 
-/* in is sRGB or gray (colour.h). out gets planes of its own, of plan->out_w x plan->out_h. */
+/* Whether the plan's rotation is no multiple of 90: transform then mirrors only, and turn_freely does the rest. */
+bool transform_leaves_turning(const struct plan *plan);
+
+/*
+ * in is sRGB or gray (colour.h). out gets planes of its own, of plan->out_w x plan->out_h; of plan->w x plan->h where
+ * turning is left. Chroma comes as the layout's if both are MODEL_YCC, else at luma's resolution; the model stays.
+ */
 bool transform(struct arena *a, const struct image *in, const struct plan *plan,
 	       const struct picture *p, enum filter filter, struct layout layout,
 	       struct image *out, struct error *err);
 
+/* Brings planes of equal geometry to the layout's model and sampling, in place; gray stays gray, and planes that are
+ * MODEL_YCC as the layout stay as they are. */
+void layout_apply(struct image *image, struct layout layout);
+
 /* Bytes that transform allocates. */
-uint64_t transform_memory(const struct plan *plan, struct layout layout);
+uint64_t transform_memory(const struct plan *plan, bool alpha);
 
 #endif

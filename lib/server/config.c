@@ -33,6 +33,8 @@ static const char *const filter_words[] = {"lanczos", "mitchell", "triangle", NU
 static const char *const format_words[] = {"logfmt", "json", NULL};
 static const char *const client_words[] = {"full", "masked", "none", NULL};
 static const char *const request_words[] = {"all", "errors", "slow", NULL};
+static const char *const tif_words[] = {"deflate", "jpeg", NULL};
+static const char *const bitonal_words[] = {"dither", "threshold", NULL};
 static const char *const type_words[] = {"file", NULL};
 
 #define C(section, key, field, type, otherwise, min, max, choices, help) \
@@ -79,6 +81,16 @@ static const struct option options[] = {
 	C("images", "jpeg_sampling", jpeg_sampling, CHOICE, "420", 0, 0, sampling_words,
 	  "Chroma sampling of jpg answers."),
 	C("images", "png_compression", png_compression, UINT, "3", 0, 9, NULL, "zlib level of png answers."),
+	C("images", "webp_quality", webp_quality, UINT, "80", 0, 101, NULL, "Quality of webp answers; 101 is lossless."),
+	C("images", "webp_method", webp_method, UINT, "3", 0, 6, NULL, "From quick (0) to small (6) webp answers."),
+	C("images", "tif_compression", tif_compression, CHOICE, "deflate", 0, 0, tif_words,
+	  "Compression of tif answers; jpeg has jpeg_quality. Transparent and bitonal ones are deflate."),
+	C("images", "jp2_quality", jp2_quality, UINT, "80", 1, 101, NULL, "Quality of jp2 answers; 101 is lossless."),
+	C("images", "avif_quality", avif_quality, UINT, "60", 0, 100, NULL, "Quality of avif answers."),
+	C("images", "background", background, TEXT, "ffffff", 0, 0, NULL,
+	  "Colour behind transparency and beside turned pictures where the format has no transparency, as rrggbb."),
+	C("images", "bitonal", bitonal, CHOICE, "dither", 0, 0, bitonal_words,
+	  "How bitonal pictures come about: error diffusion, or a threshold in the middle."),
 	C("images", "filter", filter, CHOICE, "lanczos", 0, 0, filter_words, "Resampling filter."),
 	C("images", "tile_size", tile_size, UINT, "512", 64, 8192, NULL,
 	  "Tile side announced for originals without tiles, in pixels."),
@@ -557,6 +569,8 @@ static bool check(struct arena *a, struct config *c, const char *name, struct er
 		return wrong(err, name, "server.base_uri: must be http(s)://host without a slash at its end");
 	if (*c->slash_substitute && strcmp(c->slash_substitute, c->page_delimiter) == 0)
 		return wrong(err, name, "server.slash_substitute: is the page delimiter too");
+	if (strlen(c->background) != 6 || strspn(c->background, "0123456789abcdefABCDEF") != 6)
+		return wrong(err, name, "images.background: must be six hex digits, as ffffff");
 	if (!check_prefixes(a, name, c->prefixes_2, err) || !check_prefixes(a, name, c->prefixes_3, err) ||
 	    !check_twice(c, name, err))
 		return false;

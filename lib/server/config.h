@@ -18,6 +18,8 @@ enum config_choice {
 	LOG_LOGFMT = 0, LOG_JSON,
 	LOG_ALL = 0, LOG_ERRORS, LOG_SLOW,
 	LOG_CLIENT_FULL = 0, LOG_CLIENT_MASKED, LOG_CLIENT_NONE,
+	TIF_DEFLATE = 0, TIF_JPEG,
+	BITONAL_DITHER = 0, BITONAL_THRESHOLD,
 	SOURCE_FILE = 0,
 };
 
@@ -56,8 +58,9 @@ struct config {
 	/* limits */
 	uint64_t max_request_memory, max_source_pixels, workers;   /* bytes, pixels; resolved, never 0 */
 	/* images */
-	uint64_t jpeg_quality, png_compression, tile_size;
-	int jpeg_sampling, filter;
+	uint64_t jpeg_quality, png_compression, webp_quality, webp_method, jp2_quality, avif_quality, tile_size;
+	int jpeg_sampling, tif_compression, bitonal, filter;
+	const char *background;      /* six hex digits */
 	/* log */
 	int log_format, log_client;
 	int log_requests;            /* LOG_ALL ... */

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 #include "../base/hash.h"
 #include "../iiif/info.h"
 #include "../iiif/negotiate.h"
+#include "../image/alpha.h"
+#include "../image/bitonal.h"
 #include "../image/codecs.h"
 #include "../image/colour.h"
 #include "../image/transform.h"
+#include "../image/turn.h"
 #include "../source/resolver.h"
 
 /* Raised whenever the same request gives other pixels than before: part of every ETag. */
@@ -226,6 +230,8 @@ static bool answer_info(struct job *job, struct error *err)
 		.min_tile_size = (uint32_t)job->rule->min_tile_size,
 		.formats = job->service->formats,
 		.n_formats = job->service->n_formats,
+		.bitonal = true,
+		.any_rotation = true,
 		.rights = job->rule->rights,
 		.preferred_formats = job->rule->preferred_formats,
 		.rule_json = str_of(job->rule->info_json),
@@ -277,6 +283,31 @@ static void header_disposition(struct job *job, struct str canonical)
 	buf_text(h, "\r\n");
 }
 
+static struct encode_options encode_options(const struct config *c, bool bitonal)
+{
+	return (struct encode_options){
+		.jpeg_quality = (int)c->jpeg_quality,
+		.png_compression = (int)c->png_compression,
+		.webp_quality = (int)c->webp_quality,
+		.webp_method = (int)c->webp_method,
+		.tif_jpeg = c->tif_compression == TIF_JPEG,
+		.jp2_quality = (int)c->jp2_quality,
+		.avif_quality = (int)c->avif_quality,
+		.bitonal = bitonal,
+	};
+}
+
+/* The options that decide what a picture looks like, as part of its ETag. */
+static void write_options(const struct config *c, struct buf *b)
+{
+	const uint64_t all[] = {c->jpeg_quality, (uint64_t)c->jpeg_sampling, c->png_compression, c->webp_quality,
+				c->webp_method, (uint64_t)c->tif_compression, c->jp2_quality, c->avif_quality,
+				(uint64_t)c->bitonal, (uint64_t)c->filter};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		buf_printf(b, "|%llu", (unsigned long long)all[i]);
+	buf_printf(b, "|%s", c->background);
+}
+
 static struct layout make_layout(const struct job *job, const struct encoder *encoder)
 {
 	const struct facts *f = &job->picture.facts;
@@ -297,15 +328,17 @@ static struct layout make_layout(const struct job *job, const struct encoder *en
 
 /* Everything that will be held at once must fit, or the request is refused before any decoding. */
 static bool check_memory(struct job *job, const struct plan *plan, const struct wants *wants,
-			 struct layout layout, const struct encoder *encoder, struct error *err)
+			 const struct encoder *encoder, struct error *err)
 {
 	const struct config *c = job->service->config;
 	const struct picture *p = &job->picture;
 	uint64_t pixels = (uint64_t)p->stored_w * p->stored_h;
 	uint64_t decoded = p->decoder->memory(p, wants);
 	uint64_t need = decoded + colour_memory(p->icc_bytes > 0, decoded / 2) +
-			transform_memory(plan, layout) + encoder->memory(plan->out_w, plan->out_h) +
+			transform_memory(plan, p->facts.alpha) + encoder->memory(plan->out_w, plan->out_h) +
 			encoder_body_bytes(plan->out_w, plan->out_h);
+	if (transform_leaves_turning(plan))
+		need += turn_memory(plan->w, plan->h, plan->out_w, plan->out_h, plan->gray);
 	if (pixels > c->max_source_pixels || need > c->max_request_memory)
 		return fail(err, 413, REASON_TOO_LARGE, "This request needs more memory than the server allows.",
 			    "%llu bytes of %llu, %llu source pixels of %llu", (unsigned long long)need,
@@ -314,28 +347,60 @@ static bool check_memory(struct job *job, const struct plan *plan, const struct 
 	return true;
 }
 
+/* To turn freely a picture must be gray or RGB, in full resolution. */
+static struct layout working_layout(const struct plan *plan, struct layout layout)
+{
+	return transform_leaves_turning(plan) ? (struct layout){MODEL_RGB, 1, 1} : layout;
+}
+
+/* What is left after the transform: any angle, transparency, black and white, the encoder's model. */
+static bool finish_picture(struct job *job, const struct plan *plan, const struct encoder *encoder, struct layout work,
+			   struct layout layout, struct image *picture, struct error *err)
+{
+	const struct config *c = job->service->config;
+	if (transform_leaves_turning(plan)) {
+		struct image turned;
+		layout_apply(picture, work);
+		if (!turn_freely(job->a, picture, (double)plan->degrees / DECIMAL_ONE, plan->out_w, plan->out_h, &turned,
+				 err))
+			return false;
+		*picture = turned;
+	}
+	if (encoder->alpha)
+		alpha_divide(picture);
+	else
+		alpha_flatten(picture, (uint32_t)strtoul(c->background, NULL, 16));
+	if (plan->quality == QUALITY_BITONAL)
+		bitonal(picture, c->bitonal == BITONAL_DITHER);
+	layout_apply(picture, layout);
+	return true;
+}
+
 static bool make_picture(struct job *job, const struct plan *plan, const struct encoder *encoder,
 			 struct error *err)
 {
 	const struct config *c = job->service->config;
 	const struct picture *p = &job->picture;
-	struct layout layout = make_layout(job, encoder);
-	struct wants wants = transform_wants(plan, p, layout);
-	struct encode_options options = {(int)c->jpeg_quality, (int)c->png_compression};
+	struct layout layout = make_layout(job, encoder), work = working_layout(plan, layout);
+	struct wants wants = transform_wants(plan, p, work);
+	struct encode_options options = encode_options(c, plan->quality == QUALITY_BITONAL);
 	struct image decoded, picture;
 
-	if (!check_memory(job, plan, &wants, layout, encoder, err))
+	if (!check_memory(job, plan, &wants, encoder, err))
 		return false;
 	bool ok = p->decoder->read(job->a, p, &wants, &decoded, err);
 	lap(job, STAGE_READ);
 	ok = ok && colour_to_srgb(job->a, &decoded, plan->gray, err);
+	if (ok)
+		alpha_multiply(&decoded);
 	lap(job, STAGE_COLOUR);
-	ok = ok && transform(job->a, &decoded, plan, p, (enum filter)c->filter, layout, &picture, err);
+	ok = ok && transform(job->a, &decoded, plan, p, (enum filter)c->filter, work, &picture, err);
+	for (int i = 0; ok && i < image_planes(&decoded); i++)
+		arena_drop_block(job->a, decoded.plane[i].at);
+	ok = ok && finish_picture(job, plan, encoder, work, layout, &picture, err);
 	lap(job, STAGE_TRANSFORM);
 	if (!ok)
 		return false;
-	for (int i = 0; i < decoded.n; i++)
-		arena_drop_block(job->a, decoded.plane[i].at);
 
 	struct buf *body = buf_open(job->a, encoder_body_bytes(plan->out_w, plan->out_h));
 	ok = encoder->write(&picture, &options, body, err);
@@ -347,14 +412,11 @@ static bool make_picture(struct job *job, const struct plan *plan, const struct 
 static bool answer_image(struct job *job, struct error *err)
 {
 	const struct request *r = &job->request;
-	const struct config *c = job->service->config;
 	const struct encoder *encoder = encoder_for(r->format);
 	struct plan plan;
 
 	if (!encoder)
 		return fail(err, 400, REASON_UNSUPPORTED, "This server does not write this format.", "%s", "");
-	if (r->quality == QUALITY_BITONAL)
-		return fail(err, 400, REASON_UNSUPPORTED, "This server does not make bitonal pictures.", "%s", "");
 	if (!open_picture(job, err) || !plan_make(r, &job->picture.facts, &job->limits, &plan, err))
 		return false;
 
@@ -362,9 +424,8 @@ static bool answer_image(struct job *job, struct error *err)
 	char hash[33];
 	plan_write_canonical(&plan, &job->picture.facts, r->version, canonical);
 	write_validators(job, seed);
-	buf_printf(seed, "%.*s|%llu|%d|%llu|%d", (int)canonical->n, canonical->at,
-		   (unsigned long long)c->jpeg_quality, c->jpeg_sampling,
-		   (unsigned long long)c->png_compression, c->filter);
+	buf_str(seed, buf_view(canonical));
+	write_options(job->service->config, seed);
 	hash_hex(buf_view(seed), hash);
 
 	header(job, "Content-Type", format_media_type(r->format));

@@ -189,7 +189,6 @@ class TestQualityFormat:
     def test_unknown_quality(self, ask, version, bad):
         assert ask(f"/iiif/{version}/v/full/{FULL[version]}/0/{bad}.jpg").status == 400
 
-    @pytest.mark.xfail(strict=True, reason="bitonal comes later")
     def test_bitonal(self, ask, version):
         got = picture(ask, version, f"full/{FULL[version]}/0/bitonal.png")
         assert set(np.unique(got)) <= {0.0, 255.0}
