@@ -33,14 +33,14 @@ bool image_alloc(struct arena *a, struct image *out, enum model model, bool alph
 	return true;
 }
 
-void image_put_row(struct image *image, uint32_t row, const uint8_t *samples, int channels)
+void image_put_part(struct image *image, uint32_t x, uint32_t row, const uint8_t *samples, uint32_t n, int channels)
 {
 	for (int i = 0; i < image_planes(image); i++) {
 		const struct plane *p = &image->plane[i];
-		uint8_t *to = p->at + row * p->stride;
+		uint8_t *to = p->at + row * p->stride + x;
 		const uint8_t *from = samples + i;
-		for (uint32_t x = 0; x < p->w; x++, from += channels)
-			to[x] = *from;
+		for (uint32_t k = 0; k < n; k++, from += channels)
+			to[k] = *from;
 	}
 }
 

@@ -61,8 +61,8 @@ bool plane_alloc(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struc
 bool image_alloc(struct arena *a, struct image *out, enum model model, bool alpha, struct rect part,
 		 struct error *err);
 
-/* A row of interleaved samples into that row of the planes; as many channels as planes, or more. */
-void image_put_row(struct image *image, uint32_t row, const uint8_t *samples, int channels);
+/* n pixels of interleaved samples into that row of the planes, from column x on; as many channels as planes, or more. */
+void image_put_part(struct image *image, uint32_t x, uint32_t row, const uint8_t *samples, uint32_t n, int channels);
 
 /* That row of the planes, of equal geometry, interleaved: into room for image_planes samples a pixel, or, of one plane,
  * where it is. */

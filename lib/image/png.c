@@ -5,6 +5,201 @@
 
 #include <png.h>
 
+#include "metadata.h"
+
+#define CHUNK_MAX_BYTES (16 << 20)
+
+struct reader {
+	struct source *source;
+	struct error *err;
+	uint64_t offset;
+	png_structp png;
+	png_infop info;
+};
+
+/* The codec's own facts. */
+struct png_file {
+	bool interlaced;
+	int channels;                  /* of a decoded row */
+};
+
+static void on_warning(png_structp png, png_const_charp text)
+{
+	(void)png;
+	(void)text;
+}
+
+static void on_read_error(png_structp png, png_const_charp text)
+{
+	struct reader *r = png_get_error_ptr(png);
+	fail(r->err, 500, REASON_DAMAGED, "The image is damaged.", "libpng: %s", text);
+	png_longjmp(png, 1);
+}
+
+static void on_read(png_structp png, png_bytep at, size_t n)
+{
+	struct reader *r = png_get_io_ptr(png);
+	if (!source_read(r->source, at, n, r->offset, r->err))
+		png_longjmp(png, 1);
+	r->offset += n;
+}
+
+static void destroy_reader(void *what)
+{
+	struct reader *r = what;
+	png_destroy_read_struct(&r->png, &r->info, NULL);
+}
+
+static struct reader *reader_open(struct arena *a, struct source *source, struct error *err)
+{
+	struct reader *r = arena_new(a, struct reader);
+	*r = (struct reader){.source = source, .err = err};
+	r->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, r, on_read_error, on_warning);
+	r->info = r->png ? png_create_info_struct(r->png) : NULL;
+	arena_defer(a, destroy_reader, r);
+	if (!r->info) {
+		fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "libpng could not start");
+		return NULL;
+	}
+	png_set_read_fn(r->png, r, on_read);
+	png_set_user_limits(r->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+	png_set_chunk_cache_max(r->png, 1000);
+	png_set_chunk_malloc_max(r->png, CHUNK_MAX_BYTES);
+	return r;
+}
+
+/* Rows come as gray or RGB of 8 bits, with alpha where the file has any kind of it. */
+static void set_conversions(struct reader *r)
+{
+	png_set_expand(r->png);
+}
+
+static bool png_knows(const uint8_t *head, size_t n)
+{
+	return n >= 8 && png_sig_cmp(head, 0, 8) == 0;
+}
+
+static void read_chunks(struct arena *a, struct reader *r, struct picture *p)
+{
+	png_charp name;
+	png_bytep at;
+	png_uint_32 n;
+	int method;
+	if (png_get_iCCP(r->png, r->info, &name, &method, &at, &n) && n) {
+		p->icc = (const uint8_t *)arena_strndup(a, (const char *)at, n);
+		p->icc_bytes = n;
+	}
+	if (png_get_eXIf_1(r->png, r->info, &n, &at))
+		p->facts.orientation = exif_orientation((struct str){(const char *)at, n});
+}
+
+static bool read_header(struct arena *a, struct reader *r, struct picture *p, struct error *err)
+{
+	struct png_file *file = arena_new(a, struct png_file);
+	png_read_info(r->png, r->info);
+	int kind = png_get_color_type(r->png, r->info), bits = png_get_bit_depth(r->png, r->info);
+	if (bits > 8)
+		return fail(err, 501, REASON_UNSUPPORTED, "This kind of PNG is not supported.", "%d bits", bits);
+	p->facts.gray = !(kind & PNG_COLOR_MASK_COLOR);
+	p->facts.alpha = (kind & PNG_COLOR_MASK_ALPHA) || png_get_valid(r->png, r->info, PNG_INFO_tRNS);
+	p->stored_w = png_get_image_width(r->png, r->info);
+	p->stored_h = png_get_image_height(r->png, r->info);
+	file->interlaced = png_get_interlace_type(r->png, r->info) != PNG_INTERLACE_NONE;
+	file->channels = (p->facts.gray ? 1 : 3) + p->facts.alpha;
+	read_chunks(a, r, p);
+	p->codec = file;
+	return true;
+}
+
+static bool png_open(struct arena *a, uint32_t page, struct picture *p, struct error *err)
+{
+	if (page != 1)
+		return fail(err, 404, REASON_NOT_FOUND, "The image has no such page.", "PNG has one page");
+	struct arena *scratch = arena_open();
+	struct reader *r = reader_open(scratch, p->source, err);
+	bool ok = false;
+	if (r && setjmp(png_jmpbuf(r->png)) == 0)
+		ok = read_header(a, r, p, err);
+	arena_close(scratch);
+	return ok;
+}
+
+static struct rect png_cover(const struct picture *p, const struct wants *w)
+{
+	return decoder_cover(p, w, 1, 1, 0, 0);
+}
+
+static uint64_t png_read_memory(const struct picture *p, const struct wants *w)
+{
+	const struct png_file *file = p->codec;
+	struct rect r = png_cover(p, w);
+	uint64_t row = (uint64_t)p->stored_w * 4;
+	return image_bytes(p->facts.gray ? MODEL_GRAY : MODEL_RGB, p->facts.alpha, r) +
+	       row * (file->interlaced ? (uint64_t)p->stored_h : 4) + (1 << 20);
+}
+
+/* One row after the other; of an interlaced file all rows in each of its passes. */
+static bool read_rows(struct arena *scratch, struct reader *r, const struct picture *p, struct rect part,
+		      struct image *out, struct error *err)
+{
+	const struct png_file *file = p->codec;
+	int passes = png_set_interlace_handling(r->png);
+	png_read_update_info(r->png, r->info);
+	size_t row_bytes = png_get_rowbytes(r->png, r->info);
+	if (row_bytes != (size_t)p->stored_w * (size_t)file->channels)
+		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "the file changed while it was read");
+
+	uint32_t kept = file->interlaced ? p->stored_h : 1;
+	uint8_t *rows = arena_block(scratch, row_bytes * kept, err);
+	if (!rows)
+		return false;
+	for (int pass = 0; pass < passes; pass++) {
+		uint32_t end = file->interlaced ? p->stored_h : part.y + part.h;
+		for (uint32_t y = 0; y < end; y++) {
+			uint8_t *row = rows + (file->interlaced ? y * row_bytes : 0);
+			png_read_row(r->png, row, NULL);
+			if (pass == passes - 1 && y >= part.y && y < part.y + part.h)
+				image_put_part(out, 0, y - part.y, row + (size_t)part.x * (size_t)file->channels, part.w,
+					       file->channels);
+		}
+	}
+	return true;
+}
+
+static bool read_region(struct arena *a, struct arena *scratch, struct reader *r, const struct picture *p,
+			const struct wants *w, struct image *out, struct error *err)
+{
+	struct rect part = png_cover(p, w);
+	png_read_info(r->png, r->info);
+	if (png_get_image_width(r->png, r->info) != p->stored_w || png_get_image_height(r->png, r->info) != p->stored_h)
+		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "the file changed while it was read");
+	set_conversions(r);
+	return image_alloc(a, out, p->facts.gray ? MODEL_GRAY : MODEL_RGB, p->facts.alpha, part, err) &&
+	       read_rows(scratch, r, p, part, out, err);
+}
+
+static bool png_read(struct arena *a, const struct picture *p, const struct wants *w, struct image *out,
+		     struct error *err)
+{
+	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes};
+	struct arena *scratch = arena_open();
+	struct reader *r = reader_open(scratch, p->source, err);
+	bool ok = false;
+	if (r && setjmp(png_jmpbuf(r->png)) == 0)
+		ok = read_region(a, scratch, r, p, w, out, err);
+	arena_close(scratch);
+	return ok || source_blame(p->source, err);
+}
+
+const struct decoder png_decoder = {
+	.name = "png",
+	.knows = png_knows,
+	.open = png_open,
+	.memory = png_read_memory,
+	.read = png_read,
+};
+
+
 struct writer {
 	struct buf *out;
 	struct error *err;
@@ -14,7 +209,7 @@ struct writer {
 	bool out_of_room;
 };
 
-static void on_error(png_structp png, png_const_charp text)
+static void on_write_error(png_structp png, png_const_charp text)
 {
 	struct writer *w = png_get_error_ptr(png);
 	if (w->out_of_room)
@@ -22,12 +217,6 @@ static void on_error(png_structp png, png_const_charp text)
 	else
 		fail(w->err, 500, REASON_INTERNAL, "The picture could not be written.", "libpng: %s", text);
 	png_longjmp(png, 1);
-}
-
-static void on_warning(png_structp png, png_const_charp text)
-{
-	(void)png;
-	(void)text;
 }
 
 static void on_bytes(png_structp png, png_bytep at, size_t n)
@@ -89,7 +278,7 @@ static bool png_write_file(struct image *image, const struct encode_options *opt
 
 	w = arena_new(scratch, struct writer);
 	*w = (struct writer){.out = out, .err = err, .scratch = scratch};
-	w->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, w, on_error, on_warning);
+	w->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, w, on_write_error, on_warning);
 	w->info = w->png ? png_create_info_struct(w->png) : NULL;
 	if (!w->info) {
 		fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.",
@@ -103,7 +292,7 @@ static bool png_write_file(struct image *image, const struct encode_options *opt
 	return ok;
 }
 
-static uint64_t png_memory(uint32_t w, uint32_t h)
+static uint64_t png_write_memory(uint32_t w, uint32_t h)
 {
 	(void)h;
 	return (uint64_t)w * 32 + (1 << 20);
@@ -113,6 +302,6 @@ const struct encoder png_encoder = {
 	.format = FORMAT_PNG,
 	.model = MODEL_RGB,
 	.alpha = true,
-	.memory = png_memory,
+	.memory = png_write_memory,
 	.write = png_write_file,
 };

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "webp.h"
+
+#include <stdlib.h>
+
+#include <webp/decode.h>
+#include <webp/demux.h>
+#include <webp/encode.h>
+
+#include "metadata.h"
+
+#define LOSSLESS 101
+#define FILE_MAX_BYTES (UINT64_C(1) << 30)
+
+/* The file's bytes, in a block of a. */
+static bool read_file(struct arena *a, struct source *s, struct str *out, struct error *err)
+{
+	uint64_t n = s->validator.length;
+	if (n > FILE_MAX_BYTES)
+		return fail(err, 413, REASON_TOO_LARGE, "This request needs more memory than the server allows.",
+			    "a WebP file of %llu bytes", (unsigned long long)n);
+	char *at = arena_block(a, (size_t)n, err);
+	*out = (struct str){at, (size_t)n};
+	return at && source_read(s, at, (size_t)n, 0, err);
+}
+
+static void delete_demuxer(void *what)
+{
+	WebPDemuxDelete(what);
+}
+
+static bool damaged(struct error *err, const char *why)
+{
+	return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "WebP: %s", why);
+}
+
+static bool demux(struct arena *a, struct str file, WebPDemuxer **out, struct error *err)
+{
+	WebPData data = {(const uint8_t *)file.at, file.n};
+	*out = WebPDemux(&data);
+	if (!*out)
+		return damaged(err, "its chunks are broken or incomplete");
+	arena_defer(a, delete_demuxer, *out);
+	return true;
+}
+
+static struct str chunk(struct arena *a, WebPDemuxer *d, const char *name)
+{
+	WebPChunkIterator c;
+	struct str s = {0};
+	if (WebPDemuxGetChunk(d, name, 1, &c))
+		s = (struct str){arena_strndup(a, (const char *)c.chunk.bytes, c.chunk.size), c.chunk.size};
+	WebPDemuxReleaseChunkIterator(&c);
+	return s;
+}
+
+static bool webp_knows(const uint8_t *h, size_t n)
+{
+	return n >= 12 && memcmp(h, "RIFF", 4) == 0 && memcmp(h + 8, "WEBP", 4) == 0;
+}
+
+static bool read_facts(struct arena *a, struct arena *scratch, struct picture *p, struct error *err)
+{
+	struct str file;
+	WebPDemuxer *d;
+	if (!read_file(scratch, p->source, &file, err) || !demux(scratch, file, &d, err))
+		return false;
+	uint32_t flags = WebPDemuxGetI(d, WEBP_FF_FORMAT_FLAGS);
+	p->stored_w = WebPDemuxGetI(d, WEBP_FF_CANVAS_WIDTH);
+	p->stored_h = WebPDemuxGetI(d, WEBP_FF_CANVAS_HEIGHT);
+	p->facts.alpha = flags & ALPHA_FLAG;
+	/* Some writers put JPEG's mark before the EXIF block. */
+	struct str exif = chunk(a, d, "EXIF"), icc = chunk(a, d, "ICCP");
+	take_word(&exif, (struct str){"Exif\0", 6});
+	p->facts.orientation = exif_orientation(exif);
+	p->icc = (const uint8_t *)icc.at;
+	p->icc_bytes = icc.n;
+	return p->stored_w && p->stored_h ? true : damaged(err, "it has no size");
+}
+
+static bool webp_open(struct arena *a, uint32_t page, struct picture *p, struct error *err)
+{
+	if (page != 1)
+		return fail(err, 404, REASON_NOT_FOUND, "The image has no such page.", "WebP has one page");
+	struct arena *scratch = arena_open();
+	bool ok = read_facts(a, scratch, p, err);
+	arena_close(scratch);
+	return ok;
+}
+
+static struct rect cover(const struct picture *p, const struct wants *w)
+{
+	return decoder_cover(p, w, 1, 1, 0, 0);
+}
+
+static uint64_t webp_memory(const struct picture *p, const struct wants *w)
+{
+	struct rect r = cover(p, w);
+	/* Lossless keeps four bytes for each pixel of the whole picture, beside what is delivered. */
+	uint64_t whole = (uint64_t)p->stored_w * p->stored_h * 4;
+	return p->source->validator.length + whole + (uint64_t)r.w * r.h * 4 + image_bytes(MODEL_RGB, true, r) + (4 << 20);
+}
+
+/* Decodes the part r of the frame, placed at left, top of the planes, whose rest stays transparent. */
+static bool decode_part(struct arena *scratch, const WebPIterator *frame, struct rect r, struct image *out,
+			uint32_t left, uint32_t top, struct error *err)
+{
+	WebPDecoderConfig c;
+	if (!WebPInitDecoderConfig(&c))
+		return fail(err, 500, REASON_INTERNAL, "The image could not be read.", "another version of libwebp");
+	/* libwebp crops at even places only. */
+	uint32_t x = r.x & ~UINT32_C(1), y = r.y & ~UINT32_C(1);
+	uint32_t w = r.x + r.w - x, h = r.y + r.h - y;
+	uint8_t *pixels = arena_block(scratch, (size_t)w * h * 4, err);
+	if (!pixels)
+		return false;
+	c.options.use_cropping = 1;
+	c.options.crop_left = (int)x;
+	c.options.crop_top = (int)y;
+	c.options.crop_width = (int)w;
+	c.options.crop_height = (int)h;
+	c.output.colorspace = MODE_RGBA;
+	c.output.is_external_memory = 1;
+	c.output.u.RGBA.rgba = pixels;
+	c.output.u.RGBA.stride = (int)w * 4;
+	c.output.u.RGBA.size = (size_t)w * h * 4;
+	VP8StatusCode status = WebPDecode(frame->fragment.bytes, frame->fragment.size, &c);
+	WebPFreeDecBuffer(&c.output);
+	if (status == VP8_STATUS_OUT_OF_MEMORY)
+		return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "libwebp");
+	if (status != VP8_STATUS_OK)
+		return damaged(err, status == VP8_STATUS_NOT_ENOUGH_DATA ? "it is cut short" : "its pixels cannot be decoded");
+	for (uint32_t k = 0; k < r.h; k++)
+		image_put_part(out, left, top + k, pixels + ((size_t)(k + r.y - y) * w + (r.x - x)) * 4, r.w, 4);
+	arena_drop_block(scratch, pixels);
+	return true;
+}
+
+/* The first frame may be smaller than its canvas. */
+static bool read_frame(struct arena *scratch, const WebPIterator *frame, struct rect r, struct image *out,
+		       struct error *err)
+{
+	uint32_t fx = (uint32_t)frame->x_offset, fy = (uint32_t)frame->y_offset;
+	uint32_t left = r.x > fx ? r.x : fx, top = r.y > fy ? r.y : fy;
+	uint32_t right = fx + (uint32_t)frame->width, bottom = fy + (uint32_t)frame->height;
+	right = right < r.x + r.w ? right : r.x + r.w;
+	bottom = bottom < r.y + r.h ? bottom : r.y + r.h;
+	if (left >= right || top >= bottom)
+		return true;
+	struct rect part = {left - fx, top - fy, right - left, bottom - top};
+	return decode_part(scratch, frame, part, out, left - r.x, top - r.y, err);
+}
+
+static bool read_region(struct arena *a, struct arena *scratch, const struct picture *p, const struct wants *w,
+			struct image *out, struct error *err)
+{
+	struct rect r = cover(p, w);
+	struct str file;
+	WebPDemuxer *d;
+	WebPIterator frame;
+	if (!read_file(scratch, p->source, &file, err) || !demux(scratch, file, &d, err) ||
+	    !image_alloc(a, out, MODEL_RGB, p->facts.alpha, r, err))
+		return false;
+	if (!WebPDemuxGetFrame(d, 1, &frame))
+		return damaged(err, "it has no frame");
+	bool ok = frame.complete ? read_frame(scratch, &frame, r, out, err) : damaged(err, "its frame is cut short");
+	WebPDemuxReleaseIterator(&frame);
+	return ok;
+}
+
+static bool webp_read(struct arena *a, const struct picture *p, const struct wants *w, struct image *out,
+		      struct error *err)
+{
+	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes};
+	struct arena *scratch = arena_open();
+	bool ok = read_region(a, scratch, p, w, out, err);
+	arena_close(scratch);
+	return ok;
+}
+
+const struct decoder webp_decoder = {
+	.name = "webp",
+	.knows = webp_knows,
+	.open = webp_open,
+	.memory = webp_memory,
+	.read = webp_read,
+};
+
+
+static int on_bytes(const uint8_t *at, size_t n, const WebPPicture *picture)
+{
+	struct buf *out = picture->custom_ptr;
+	buf_write(out, at, n);
+	return !out->failed;
+}
+
+/* libwebp's own ARGB, so that it converts to its limited-range YUV itself. */
+static bool import(WebPPicture *to, const struct image *image)
+{
+	if (!WebPPictureAlloc(to))
+		return false;
+	for (uint32_t y = 0; y < image->plane[0].h; y++) {
+		uint32_t *row = to->argb + (size_t)y * (size_t)to->argb_stride;
+		const uint8_t *c[4];
+		for (int i = 0; i < 3; i++) {
+			const struct plane *p = &image->plane[image->n == 1 ? 0 : i];
+			c[i] = p->at + y * p->stride;
+		}
+		const struct plane *o = &image->plane[image->n];
+		c[3] = image->alpha ? o->at + y * o->stride : NULL;
+		for (uint32_t x = 0; x < image->plane[0].w; x++)
+			row[x] = (c[3] ? (uint32_t)c[3][x] << 24 : 0xff000000) | (uint32_t)c[0][x] << 16 |
+				 (uint32_t)c[1][x] << 8 | c[2][x];
+	}
+	return true;
+}
+
+static bool webp_write(struct image *image, const struct encode_options *options, struct buf *out, struct error *err)
+{
+	WebPConfig config;
+	WebPPicture picture;
+	if (!WebPConfigInit(&config) || !WebPPictureInit(&picture))
+		return fail(err, 500, REASON_INTERNAL, "The picture could not be written.", "another version of libwebp");
+	config.method = options->webp_method;
+	config.lossless = options->webp_quality == LOSSLESS || options->bitonal;
+	config.quality = config.lossless ? 50 : (float)options->webp_quality;
+	picture.use_argb = 1;
+	picture.width = (int)image->plane[0].w;
+	picture.height = (int)image->plane[0].h;
+	picture.writer = on_bytes;
+	picture.custom_ptr = out;
+	bool ok = import(&picture, image) && WebPEncode(&config, &picture);
+	int why = picture.error_code;
+	WebPPictureFree(&picture);
+	if (ok)
+		return true;
+	if (out->failed)
+		return body_too_large(err);
+	bool memory = why == VP8_ENC_ERROR_OUT_OF_MEMORY || why == VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY;
+	return fail(err, memory ? 503 : 500, memory ? REASON_MEMORY : REASON_INTERNAL, "The picture could not be written.",
+		    "libwebp: error %d", why);
+}
+
+static uint64_t webp_write_memory(uint32_t w, uint32_t h)
+{
+	/* Measured: 4 bytes a pixel as imported, YUV, and the hash chains of a lossless run. */
+	return (uint64_t)w * h * 40 + (8 << 20);
+}
+
+const struct encoder webp_encoder = {
+	.format = FORMAT_WEBP,
+	.model = MODEL_RGB,
+	.alpha = true,
+	.memory = webp_write_memory,
+	.write = webp_write,
+};
