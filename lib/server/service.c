@@ -183,7 +183,7 @@ static bool answer_without_body(struct job *job, const char *etag, uint64_t max_
 		buf_printf(reply->headers, "Cache-Control: public, max-age=%d, immutable\r\n", IMMUTABLE_S);
 	else
 		buf_printf(reply->headers, "Cache-Control: public, max-age=%llu, stale-while-revalidate=%llu\r\n",
-			   (unsigned long long)max_age_s, (unsigned long long)max_age_s);
+			   (unsigned long long)max_age_s, (unsigned long long)accel);
 	buf_printf(reply->headers, "X-Accel-Expires: %llu\r\n", (unsigned long long)accel);
 
 	reply->status = not_modified(job, etag) ? 304 : 200;
@@ -462,8 +462,9 @@ static void answer_redirect(struct job *job)
 {
 	job->reply->status = 303;
 	buf_printf(job->reply->headers, "Location: %s/info.json\r\n", job->id);
-	buf_printf(job->reply->headers, "Cache-Control: public, max-age=%llu\r\n",
-		   (unsigned long long)job->service->config->defaults.cache_info);
+	const struct config_rule *defaults = &job->service->config->defaults;
+	buf_printf(job->reply->headers, "Cache-Control: public, max-age=%llu\r\nX-Accel-Expires: %llu\r\n",
+		   (unsigned long long)defaults->cache_info, (unsigned long long)defaults->revalidate_after);
 }
 
 /* The headers a page may send: those it asked for, as far as they are header names. */

@@ -6,6 +6,7 @@
  *   sleep=MS        answer that much later            size=BYTES      a body of that many bytes, not the echo
  *   status=N        answer with that status           type=A+B        Content-Type A/B (the echo is application/json)
  *   expires=S       X-Accel-Expires                   cache=TEXT      Cache-Control (max-age=60 unless told)
+ *   location=BYTES  a Location of that many bytes
  *   etag=TEXT       strong ETag; a matching If-None-Match is answered 304
  *   version=NAME    the ETag and the body are the content of the file NAME beside the log
  *   crash=HOW       dies: "abort" at once, "late" after the headers have left
@@ -26,7 +27,7 @@
 #include <fcgiapp.h>
 
 struct orders {
-	long sleep_ms, size, status;
+	long sleep_ms, size, status, location;
 	char type[100], expires[20], cache[100], etag[100], version[100], crash[20];
 };
 
@@ -39,7 +40,7 @@ static const char *param(const FCGX_Request *r, const char *name)
 static void obey(struct orders *o, const char *word, const char *value)
 {
 	const struct { const char *name; long *at; } numbers[] = {
-		{"sleep", &o->sleep_ms}, {"size", &o->size}, {"status", &o->status},
+		{"sleep", &o->sleep_ms}, {"size", &o->size}, {"status", &o->status}, {"location", &o->location},
 	};
 	const struct { const char *name; char *at; size_t room; } texts[] = {
 		{"type", o->type, sizeof o->type},    {"expires", o->expires, sizeof o->expires},
@@ -149,6 +150,12 @@ static void put_headers(const FCGX_Request *r, const struct orders *o)
 		  "Vary: Accept\r\n", r->out);
 	if (*o->expires)
 		FCGX_FPrintF(r->out, "X-Accel-Expires: %s\r\n", o->expires);
+	if (o->location) {
+		FCGX_PutS("Location: http://localhost/", r->out);
+		for (long i = 0; i < o->location; i++)
+			FCGX_PutChar('a', r->out);
+		FCGX_PutS("\r\n", r->out);
+	}
 	if (*o->etag)
 		FCGX_FPrintF(r->out, "ETag: \"%s\"\r\n", o->etag);
 	if (o->size >= 0 && o->status != 304)

@@ -23,6 +23,9 @@ ACCEPTS = [
     (f"{JSON}, */*;q=0.1", JSON), (f"{LD};q=0.5, */*;q=0.8", JSON), (f"{LD};q=0.0", ""), (f"{LD};q=1.0", LD),
     (f"{JSON.upper()}; Q=1", JSON), (f'{LD} ; profile="x" ; q=0.2 , {JSON} ; q=0.9', JSON),
     (f"{LD};q=0.9,{JSON};q=0.9", LD), ("application/*;q=0.3, */*", ""), (f"{JSON};q=0", ""),
+    (f"{JSON}-seq", ""), (f"{LD}x", ""), (f"x{JSON}", ""), (f'text/html;p="{JSON}"', ""),
+    (f"{LD};q=0.51, {JSON};q=0.59", JSON), (f"{LD};q=0.59, {JSON};q=0.51", LD), (f"{JSON};q=0.05", JSON),
+    (f"{LD};q=0.01", LD), (f"{LD};q=0.00", ""), (f"{LD};q=0.1, {JSON};q=0.11", JSON), (f"{JSON};q=0.5,{LD};q=0.50", LD),
 ]
 
 
@@ -64,7 +67,8 @@ def test_accept_class(bench, number):
     accept, told = ACCEPTS[number]
     headers = {"Accept": accept} if accept else {}
     # A fresh key for each, or the entry of an equal class would answer.
-    assert bench.echo(f"/class/{number}/info.json", **headers).get("HTTP_ACCEPT", "") == told
+    for name in ("info.json", "info%2Ejson"):
+        assert bench.echo(f"/class/{number}/{name}", **headers).get("HTTP_ACCEPT", "") == told
 
 
 def test_random_accepts_make_no_more_entries_than_classes(bench):
@@ -101,9 +105,10 @@ def test_head_first_then_get(bench):
     assert len(bench.get("/head/size=5000").body) == 5000
     assert time.monotonic() - started < 3
     assert [line.split()[1] for line in bench.runs("/head/")] == ["HEAD", "HEAD", "GET"]
-    assert bench.get("/head/size=5000", "HEAD").body == b""
+    head = bench.get("/head/size=5000", "HEAD")
+    assert (head.status, head.body, head.header("Content-Length")) == (200, b"", "5000")
     assert len(bench.get("/head/size=5000").body) == 5000
-    assert len(bench.runs("/head/")) == 4
+    assert len(bench.runs("/head/")) == 3
 
 
 def test_if_none_match_on_a_cold_entry(bench):
@@ -123,14 +128,47 @@ def test_if_none_match_on_a_warm_entry(bench):
     assert bench.get(target).status == 200
 
 
-def test_old_etag_refreshes_the_entry(bench):
-    target = "/etags/version=etags"
-    (bench.folder / "etags").write_text("first")
+def test_conditions_keep_the_lock_and_the_entry(bench):
+    """Whatever a client has in its own cache, the worker runs once, and then not at all."""
+    target = "/conditions/etag=one/sleep=300/size=1000"
+    for headers in ({"If_None_Match": '"other"'}, {"If_Modified_Since": "Tue, 01 Jan 2030 00:00:00 GMT"}):
+        replies = in_parallel(30, lambda i: bench.get(target, **headers))
+        assert {r.status for r in replies} == {200}, headers
+    assert bench.get(target, If_None_Match='"one"').status == 304
+    assert bench.get(target, "HEAD", If_None_Match='"one"').status == 304
+    assert len(bench.runs("/conditions/")) == 1
+
+
+def test_conditions_and_head_outlive_the_pool(scratch, responder):
+    with Bench(scratch / "outage", responder, workers=1) as bench:
+        target = "/outage/etag=one/version=o"
+        (bench.folder / "o").write_text("first")
+        assert bench.get(target).body == b"first"
+        bench.stack.supervisorctl("stop", "all")
+        assert bench.get(target, If_None_Match='"first"').status == 304
+        assert bench.get(target, If_None_Match='"x"').body == b"first"
+        assert bench.get(target, "HEAD").status == 200
+        assert bench.get(target, X_Lorikeet_No_Cache="1").status == 503
+        assert bench.get(target).body == b"first"
+
+
+def test_an_error_past_the_cache_does_not_replace_a_good_entry(bench):
+    target = "/kept/version=kept"
+    (bench.folder / "kept").write_text("first")
     assert bench.get(target).body == b"first"
-    (bench.folder / "etags").write_text("second")
+    (bench.folder / "kept").unlink()
+    assert bench.get(target, X_Lorikeet_No_Cache="1").status == 404
     assert bench.get(target).body == b"first"
-    assert bench.get(target, If_None_Match='"first"').body == b"second"
-    assert bench.get(target).body == b"second"
+
+
+def test_preconditions_fail_at_once(bench):
+    for headers in ({"If_Match": '"x"'}, {"If_Unmodified_Since": "Thu, 01 Jan 1970 00:00:00 GMT"}):
+        reply = bench.get("/precondition/etag=one", **headers)
+        assert (reply.status, reply.header("Access-Control-Allow-Origin")) == (412, "*")
+        started = time.monotonic()
+        assert bench.get("/precondition/etag=two").status == 200 and time.monotonic() - started < 5
+    assert bench.get("/precondition/etag=one", If_Match="*").status == 200
+    assert "stalled" not in bench.stack.log("nginx-error.log")
 
 
 def test_revalidation_and_a_replaced_original(bench):

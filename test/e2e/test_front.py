@@ -32,6 +32,8 @@ OWN_ERRORS = {
     "other host": (b"GET /iiif/3/a/info.json HTTP/1.1\r\nHost: other.example\r\n\r\n", 421),
     "other host by name in the line": (b"GET http://other.example/a HTTP/1.1\r\nHost: localhost\r\n\r\n", 421),
     "http 1.0 without host": (b"GET /iiif/3/a/info.json HTTP/1.0\r\n\r\n", 421),
+    "json of a malformed address": (b"GET /iiif/3/%zz/info.json HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "HTTP 3": (b"GET /a HTTP/3.0\r\nHost: localhost\r\n\r\n", 505),
 }
 
 
@@ -41,9 +43,12 @@ def test_own_errors(bench, name):
     got, headers, body = raw(bench.stack.port, message)
     assert got == status
     assert headers["access-control-allow-origin"] == "*"
-    assert headers["content-type"] == "text/plain"
     assert headers["cache-control"] == "max-age=1"
-    assert body.startswith(str(status)) and len(body) < 80 and "<" not in body
+    if b"info.json" in message:
+        assert headers["content-type"] == "application/json" and json.loads(body)["status"] == status
+    else:
+        assert headers["content-type"] == "text/plain; charset=utf-8" and body.startswith(str(status))
+    assert len(body) < 80 and "<" not in body
     assert headers["server"] == "nginx"
     assert ("allow" in headers) == (status == 405)
 
@@ -80,16 +85,29 @@ def test_fixed_locations_win(bench):
     assert bench.get("/robots.txt").body == b"User-agent: *\nDisallow: /\n"
     assert bench.get("/favicon.ico").status == 204
     assert bench.get("/.iiif/error").status == 404
+    for path in ("/robots.txt", "/favicon.ico", "/ping"):
+        assert bench.get(path).header("Access-Control-Allow-Origin") == "*"
 
 
 def test_worker_sees_only_what_nginx_decided(bench):
     given = bench.echo("/given/a?b=c%20d", X_Thing="1", Proxy="x", Cookie="secret", Accept_Language="en",
-                       Authorization="Basic xyz", If_Modified_Since="Tue, 01 Jan 2030 00:00:00 GMT")
+                       Authorization="Basic xyz", Range="bytes=0-1")
     allowed = {"FCGI_ROLE", "REQUEST_METHOD", "REQUEST_URI", "REQUEST_SCHEME", "HTTP_HOST", "REQUEST_ID", "REMOTE_ADDR"}
     assert set(given) <= allowed
     assert given["REQUEST_URI"] == "/given/a?b=c%20d"
     assert (given["REQUEST_SCHEME"], given["REMOTE_ADDR"]) == ("http", "127.0.0.1")
     assert len(given["REQUEST_ID"]) == 32
+
+
+def test_host_and_port_as_the_client_wrote_them(bench):
+    for host, told in (("localhost.:81", "localhost:81"), ("LOCALHOST", "localhost"), ("localhost:80", "localhost")):
+        assert bench.echo(f"/port/{host}", Host=host)["HTTP_HOST"] == told
+
+
+def test_headers_with_a_long_identifier_fit(bench):
+    """Encoded, it may be three times as long as the longest request."""
+    reply = bench.get("/long/location=49000")
+    assert reply.status == 200 and len(reply.header("Location")) > 49000
 
 
 def test_preflight_reaches_the_worker(bench):
@@ -151,7 +169,7 @@ def test_forwarded_headers_of_others_count_for_nothing(bench):
 def test_commented_examples_work(scratch, responder):
     changes = {
         '# "~^/lax/': '"~^/lax/',
-        "# if ($iiif_scheme": "if ($iiif_scheme",
+        "# if ($iiif_to_https": "if ($iiif_to_https",
         "# images.example.org   /iiif-images;": "images.example.org   /iiif-images;",
         "# images.example.org  \"User": "images.example.org  \"User",
         "# add_header X-Cache": "add_header X-Cache",
@@ -160,11 +178,20 @@ def test_commented_examples_work(scratch, responder):
         client = Client(b.stack.port)
         reply = client.ask("/a%2Fb?c", Host="iiif.example.org")
         assert (reply.status, reply.header("Location")) == (301, "https://iiif.example.org/a%2Fb?c")
+        assert reply.header("Access-Control-Allow-Origin") == "*"
+        assert client.ask("/a%2Fb", "OPTIONS", Host="iiif.example.org").status == 200
         reply = client.ask("/lax/00003%2Ffig1.tif/full/max/0/default.jpg?x", Host="images.example.org",
                            X_Forwarded_Proto="https")
         assert b'"REQUEST_URI":"/iiif/2/lax%2F00003%2Ffig1.tif/full/max/0/default.jpg?x"' in reply.body
         assert b'"LORIKEET_PREFIX":"/iiif-images"' in reply.body
         assert reply.header("X-Cache") == "MISS"
+        # The prefix goes with the published name, and two names never share an entry.
+        secure = {"X_Forwarded_Proto": "https"}
+        for _ in range(2):
+            assert b"LORIKEET_PREFIX" in client.ask("/p/a", Host="localhost", X_Forwarded_Host="images.example.org",
+                                                    **secure).body
+            assert b"LORIKEET_PREFIX" not in client.ask("/p/a", Host="images.example.org",
+                                                        X_Forwarded_Host="iiif.example.org", **secure).body
         reply = client.ask("/robots.txt", Host="images.example.org")
         assert reply.body == b"User-agent: *\nDisallow:\n"
 
