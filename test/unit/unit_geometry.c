@@ -41,6 +41,9 @@ IMAGE(area, 300, 200, .max_area = 60000, .upscale = true);
 IMAGE(area_up, 300, 200, .max_area = 61000, .upscale = true);
 IMAGE(area_and_w, 6000, 4000, .max_w = 1000, .max_area = 4000000);
 IMAGE(third, 3, 2, .max_area = 3);
+IMAGE(floor_by_area, 300, 200, .max_area = 33);
+IMAGE(floor_by_w, 300, 200, .max_w = 10, .max_area = 67);
+IMAGE(floor_by_h, 300, 200, .max_w = 17, .max_h = 9, .max_area = 122);
 IMAGE(wide, 70000, 1000, 0);
 IMAGE(enlarging, 100, 100, .upscale = true);
 
@@ -172,6 +175,9 @@ static const struct example further[] = {
 	{&A, "full/max/!0/bitonal.png", "full/max/!0/bitonal.png 6000x4000", "full/full/!0/bitonal.png 6000x4000"},
 	{&G, "full/max/!180/default.webp", "full/max/!180/default.webp 6000x4000", "full/full/!180/default.webp 6000x4000"},
 	{&A, "full/600,/270/default.tif", "full/600,400/270/default.tif 400x600", "full/600,/270/default.tif 400x600"},
+	/* A square in the middle of an odd difference. */
+	{&E, "square/max", "0,480,2411,2411/max 2411x2411", "0,480,2411,2411/full 2411x2411"},
+	{&F, "square/max", "0,0,4096,4096/max 4096x4096", "0,0,4096,4096/full 4096x4096"},
 	/* Percentages above 100, and those that round to nothing. */
 	{&P, "pct:0,0,250,1000000000/max", "full/max 300x200", "full/full 300x200"},
 	{&P, "pct:50,50,99999999999999999999,50/max", "150,100,150,100/max 150x100", "150,100,150,100/full 150x100"},
@@ -209,6 +215,9 @@ static const struct example further[] = {
 	{&area_up, "full/303,202", "400", "404"},
 	{&area_and_w, "full/max", "full/max 1000x667", "full/1000, 1000x667"},
 	{&area_and_w, "full/!5000,5000", "full/max 1000x667", "full/1000, 1000x667"},
+	{&floor_by_area, "full/max", "full/max 7x4", "full/7,4 7x4"},
+	{&floor_by_w, "full/max", "full/max 10x6", "full/10,6 10x6"},
+	{&floor_by_h, "full/max", "full/max 13x9", "full/13, 13x9"},
 	{&third, "full/max", "full/max 2x1", "full/2, 2x1"},
 	{&R, "full/!2449,2449", "full/max 2449x1633", "full/2449, 2449x1633"},
 	{&R, "full/!2448,9999", "full/2448,1632 2448x1632", "full/2448, 2448x1632"},
