@@ -44,25 +44,6 @@ static void put_key(struct log_line *l, const char *key)
 	put_text(l, l->json ? "\":" : "=");
 }
 
-/* The length of the UTF-8 sequence at the start of s, 0 if it is none. */
-static size_t utf8_length(struct str s)
-{
-	const unsigned char *c = (const unsigned char *)s.at;
-	size_t n = c[0] < 0x80 ? 1 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
-		 : c[0] >= 0xf0 && c[0] < 0xf5			 ? 4
-								 : 0;
-	if (n == 0 || n > s.n)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((c[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates and what lies above U+10FFFF. */
-	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
-	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 static bool needs_quotes(struct str s)
 {
 	if (s.n == 0)

@@ -273,3 +273,34 @@ void buf_uri_segment(struct buf *b, struct str s)
 {
 	buf_escaped(b, s, "");
 }
+
+size_t utf8_length(struct str s)
+{
+	const unsigned char *c = (const unsigned char *)s.at;
+	if (!s.n)
+		return 0;
+	size_t n = c[0] < 0x80 ? 1 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
+		 : c[0] >= 0xf0 && c[0] < 0xf5			 ? 4
+								 : 0;
+	if (n == 0 || n > s.n)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates and what lies above U+10FFFF. */
+	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
+	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+bool str_is_utf8(struct str s)
+{
+	while (s.n) {
+		size_t n = utf8_length(s);
+		if (!n)
+			return false;
+		move(&s, n);
+	}
+	return true;
+}
