@@ -197,14 +197,17 @@ void buf_printf(struct buf *b, const char *format, ...)
 		buf_write(b, small, (size_t)n);
 		return;
 	}
-	/* vsnprintf wants room for the NUL too, which is then not counted. */
-	char *room = buf_room(b, (size_t)n + 1);
-	if (!room)
+	/* vsnprintf wants room for the NUL too, which the limit need not have. */
+	char *large = malloc((size_t)n + 1);
+	if (!large) {
+		b->failed = true;
 		return;
+	}
 	va_start(args, format);
-	vsnprintf(room, (size_t)n + 1, format, args);
+	vsnprintf(large, (size_t)n + 1, format, args);
 	va_end(args);
-	b->n += (size_t)n;
+	buf_write(b, large, (size_t)n);
+	free(large);
 }
 
 struct str buf_view(const struct buf *b)
