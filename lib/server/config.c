@@ -321,10 +321,17 @@ static bool is_section(const char *name)
 	return false;
 }
 
+/* libconfig names a file only for what came by @include. */
+static const char *file_or(const char *file, const char *name)
+{
+	return file ? file : name;
+}
+
 static struct origin origin_of(struct arena *a, const char *name, const config_setting_t *s,
 			       struct error *err)
 {
-	return (struct origin){a, arena_printf(a, "%s:%d", name, config_setting_source_line(s)), err};
+	const char *file = file_or(config_setting_source_file(s), name);
+	return (struct origin){a, arena_printf(a, "%s:%d", file, config_setting_source_line(s)), err};
 }
 
 static bool unknown(const struct origin *from, const char *what, const char *key)
@@ -593,8 +600,9 @@ struct config *config_load_text(struct arena *a, const char *text, const char *n
 	config_init(&parser);
 	bool ok = config_read_string(&parser, text) == CONFIG_TRUE
 			  ? read_all(a, config_root_setting(&parser), name, env, c, err)
-			  : fail(err, 500, REASON_CONFIG, "The server is not configured.", "%s:%d: %s", name,
-				 config_error_line(&parser), config_error_text(&parser));
+			  : fail(err, 500, REASON_CONFIG, "The server is not configured.", "%s:%d: %s",
+				 file_or(config_error_file(&parser), name), config_error_line(&parser),
+				 config_error_text(&parser));
 	config_destroy(&parser);
 	if (!ok)
 		return NULL;
@@ -619,7 +627,10 @@ struct config *config_load(struct arena *a, const char *path, char *const *env, 
 		wrong(err, path, bad ? strerror(why) : "is too large");
 		return NULL;
 	}
-	text[n] = '\0';
+	if (memchr(text, '\0', n)) {
+		wrong(err, path, "has a NUL byte");
+		return NULL;
+	}
 	return config_load_text(a, text, path, env, err);
 }
 

@@ -559,6 +559,16 @@ static void files(void **state)
 	assert_int_equal(write(fd, "nosuch: { };", 12), 12);
 	assert_null(config_load(a, path, no_env, &err));
 	assert_string_equal(err.why, arena_printf(a, "%s:3: unknown section nosuch", path));
+	must_refuse(a, arena_printf(a, "@include \"%s\"\n", path), "X=1",
+		    arena_printf(a, "%s:3: unknown section nosuch", path));
+
+	assert_int_equal(pwrite(fd, "= 7;", 4, 0), 4);
+	must_refuse(a, arena_printf(a, "\n\n@include \"%s\"\n", path), "X=1", arena_printf(a, "%s:1: syntax error", path));
+
+	/* What an editor or a lost disk block leaves behind a NUL must not be passed over. */
+	assert_int_equal(ftruncate(fd, 50), 0);
+	assert_null(config_load(a, path, no_env, &err));
+	assert_string_equal(err.why, arena_printf(a, "%s: has a NUL byte", path));
 
 	assert_int_equal(ftruncate(fd, 2 << 20), 0);
 	assert_null(config_load(a, path, no_env, &err));
