@@ -9,6 +9,9 @@
 
 /* Kept free behind every text field, so that the short fields after it and the end always fit. */
 #define RESERVE_BYTES 1024
+/* The most that a field has beside its key and text, and what closes a line: the count of dropped ones. */
+#define FIELD_BYTES 32
+#define END_BYTES 48
 
 static struct log_options options = {.fd = 2};
 static uint64_t dropped, dropped_unsaid;
@@ -36,31 +39,18 @@ static void put_text(struct log_line *l, const char *text)
 	put(l, text, strlen(text));
 }
 
+/* Without room for the whole of it and the end of the line a field is left out. */
+static bool has_room(const struct log_line *l, const char *key)
+{
+	return sizeof l->at - l->n >= strlen(key) + FIELD_BYTES + END_BYTES;
+}
+
 static void put_key(struct log_line *l, const char *key)
 {
 	bool first = l->n == 0;
 	put_text(l, l->json ? first ? "{\"" : ",\"" : first ? "" : " ");
 	put_text(l, key);
 	put_text(l, l->json ? "\":" : "=");
-}
-
-/* The length of the UTF-8 sequence at the start of s, 0 if it is none. */
-static size_t utf8_length(struct str s)
-{
-	const unsigned char *c = (const unsigned char *)s.at;
-	size_t n = c[0] < 0x80 ? 1 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
-		 : c[0] >= 0xf0 && c[0] < 0xf5			 ? 4
-								 : 0;
-	if (n == 0 || n > s.n)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((c[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates and what lies above U+10FFFF. */
-	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
-	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
-		return 0;
-	return n;
 }
 
 static bool needs_quotes(struct str s)
@@ -116,6 +106,8 @@ void log_line_open(struct log_line *l, const char *level)
 
 void log_text(struct log_line *l, const char *key, struct str s, size_t limit)
 {
+	if (!has_room(l, key))
+		return;
 	if (limit && s.n > limit)
 		s.n = limit;
 	bool quotes = l->json || needs_quotes(s);
@@ -127,7 +119,7 @@ void log_text(struct log_line *l, const char *key, struct str s, size_t limit)
 		put_text(l, "\"");
 }
 
-void log_number(struct log_line *l, const char *key, int64_t value)
+static void put_number(struct log_line *l, const char *key, int64_t value)
 {
 	char text[32];
 	snprintf(text, sizeof text, "%lld", (long long)value);
@@ -135,9 +127,17 @@ void log_number(struct log_line *l, const char *key, int64_t value)
 	put_text(l, text);
 }
 
+void log_number(struct log_line *l, const char *key, int64_t value)
+{
+	if (has_room(l, key))
+		put_number(l, key, value);
+}
+
 void log_ms(struct log_line *l, const char *key, int64_t us)
 {
 	char text[32];
+	if (!has_room(l, key))
+		return;
 	snprintf(text, sizeof text, "%lld.%03lld", (long long)(us / 1000), (long long)(us % 1000));
 	put_key(l, key);
 	put_text(l, text);
@@ -147,7 +147,7 @@ void log_line_write(struct log_line *l)
 {
 	struct pollfd ready = {.fd = options.fd, .events = POLLOUT};
 	if (dropped_unsaid)
-		log_number(l, "dropped", (int64_t)dropped_unsaid);
+		put_number(l, "dropped", (int64_t)dropped_unsaid);
 	put_text(l, l->json ? "}\n" : "\n");
 
 	/* Lines of at most PIPE_BUF bytes are written whole or not at all, and a pipe is only called

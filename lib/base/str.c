@@ -197,14 +197,17 @@ void buf_printf(struct buf *b, const char *format, ...)
 		buf_write(b, small, (size_t)n);
 		return;
 	}
-	/* vsnprintf wants room for the NUL too, which is then not counted. */
-	char *room = buf_room(b, (size_t)n + 1);
-	if (!room)
+	/* vsnprintf wants room for the NUL too, which the limit need not have. */
+	char *large = malloc((size_t)n + 1);
+	if (!large) {
+		b->failed = true;
 		return;
+	}
 	va_start(args, format);
-	vsnprintf(room, (size_t)n + 1, format, args);
+	vsnprintf(large, (size_t)n + 1, format, args);
 	va_end(args);
-	b->n += (size_t)n;
+	buf_write(b, large, (size_t)n);
+	free(large);
 }
 
 struct str buf_view(const struct buf *b)
@@ -272,4 +275,35 @@ void buf_uri_text(struct buf *b, struct str s)
 void buf_uri_segment(struct buf *b, struct str s)
 {
 	buf_escaped(b, s, "");
+}
+
+size_t utf8_length(struct str s)
+{
+	const unsigned char *c = (const unsigned char *)s.at;
+	if (!s.n)
+		return 0;
+	size_t n = c[0] < 0x80 ? 1 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
+		 : c[0] >= 0xf0 && c[0] < 0xf5			 ? 4
+								 : 0;
+	if (n == 0 || n > s.n)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates and what lies above U+10FFFF. */
+	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
+	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+bool str_is_utf8(struct str s)
+{
+	while (s.n) {
+		size_t n = utf8_length(s);
+		if (!n)
+			return false;
+		move(&s, n);
+	}
+	return true;
 }

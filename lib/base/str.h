@@ -71,6 +71,10 @@ void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(pr
 char *buf_room(struct buf *b, size_t n);
 struct str buf_view(const struct buf *b);
 
+/* The length of the UTF-8 sequence at the start of s, 0 if there is none. */
+size_t utf8_length(struct str s);
+bool str_is_utf8(struct str s);
+
 /* Decodes %XX once. False on a malformed escape; NUL and control bytes are kept for the caller. */
 bool percent_decode(struct arena *a, struct str raw, struct str *decoded);
 

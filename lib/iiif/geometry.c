@@ -94,20 +94,25 @@ static struct sides fit(struct sides region, struct sides box, const struct limi
 
 static const struct sides no_box = {UINT64_MAX, UINT64_MAX};
 
-static struct sides at_least_one(struct sides s)
+/* max and ^max have no empty side; one that was raised to 1 must not lift the area above its limit. */
+static struct sides at_least_one(struct sides s, const struct limits *l)
 {
-	return (struct sides){s.w ? s.w : 1, s.h ? s.h : 1};
+	if (!s.w)
+		return (struct sides){1, s.h ? smaller(s.h, or_infinite(l->max_area)) : 1};
+	if (!s.h)
+		return (struct sides){smaller(s.w, or_infinite(l->max_area)), 1};
+	return s;
 }
 
 static struct sides size_max(struct sides region, const struct limits *l)
 {
-	return at_least_one(fit(region, no_box, l, true));
+	return at_least_one(fit(region, no_box, l, true), l);
 }
 
 /* ^max: without any limit the same as max. */
 static struct sides size_upscaled_max(struct sides region, const struct limits *l)
 {
-	return at_least_one(fit(region, no_box, l, false));
+	return at_least_one(fit(region, no_box, l, false), l);
 }
 
 bool limits_allow(const struct limits *l, uint64_t w, uint64_t h)

@@ -15,14 +15,26 @@ static void drop_json(void *what)
 	cJSON_Delete(what);
 }
 
+static bool is_blank(struct str s)
+{
+	while (s.n && strchr(" \t\r\n", s.at[0]) && s.at[0]) {
+		s.at++;
+		s.n--;
+	}
+	return s.n == 0;
+}
+
 static bool parse_object(struct arena *a, struct str text, cJSON **out, struct error *err)
 {
 	*out = NULL;
 	if (!text.n)
 		return true;
-	*out = cJSON_ParseWithLength(text.at, text.n);
+	/* cJSON itself takes any bytes in strings, and anything behind the value. */
+	const char *end = text.at;
+	*out = cJSON_ParseWithLengthOpts(text.at, text.n, &end, false);
 	arena_defer(a, drop_json, *out);
-	if (!cJSON_IsObject(*out))
+	struct str rest = {end, text.n - (size_t)(end - text.at)};
+	if (!cJSON_IsObject(*out) || !is_blank(rest) || !str_is_utf8(text))
 		return fail(err, 500, REASON_CONFIG, "The description of this image cannot be used.",
 			    "info text or sidecar is no JSON object");
 	return true;
@@ -113,11 +125,10 @@ static void add_sizes(cJSON *to, const struct info *in, const struct tiling *t)
 		cJSON_Delete(sizes);
 }
 
-/* A tile above the limits could not be had, so none is promised then. */
+/* Tiles too lie within the limits, even where the image is smaller than one. */
 static void add_tiles(cJSON *to, const struct info *in, const struct tiling *t)
 {
-	if (!limits_allow(&in->limits, t->w < in->facts->w ? t->w : in->facts->w,
-			  t->h < in->facts->h ? t->h : in->facts->h))
+	if (!limits_allow(&in->limits, t->w, t->h))
 		return;
 	cJSON *tile = cJSON_CreateObject();
 	cJSON_AddNumberToObject(tile, "width", t->w);
@@ -139,14 +150,14 @@ static int extra_formats(const struct info *in, const char *names[FORMATS])
 	return n;
 }
 
-/* Every quality besides default: 3.0 wants them all listed. */
+/* 3.0 wants every quality besides default listed; in 2.1 bitonal is the level's. */
 static int qualities(const struct info *in, const char *words[])
 {
 	int n = 0;
 	if (!in->facts->gray)
 		words[n++] = "color";
 	words[n++] = "gray";
-	if (in->bitonal)
+	if (in->bitonal && in->version == 3)
 		words[n++] = "bitonal";
 	return n;
 }
@@ -244,7 +255,7 @@ static void add_operator_keys(cJSON *to, const cJSON *from, int version)
 		if (!key || !fits(key, item, version))
 			continue;
 		/* A key under the version's own name wins over its stand-in. */
-		if (strcmp(key, item->string) != 0 && cJSON_HasObjectItem(from, key))
+		if (strcmp(key, item->string) != 0 && cJSON_GetObjectItemCaseSensitive(from, key))
 			continue;
 		cJSON *value = cJSON_Duplicate(item, true);
 		if (version == 3 && is_list_3(key) && cJSON_IsObject(value)) {
@@ -257,12 +268,23 @@ static void add_operator_keys(cJSON *to, const cJSON *from, int version)
 	}
 }
 
-static int count_words(const char *const *words)
+static bool is_offered(const struct info *in, const char *format)
 {
+	for (size_t i = 0; i < in->n_formats; i++)
+		if (strcmp(format, format_name(in->formats[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Only what the server writes may be preferred. */
+static void add_preferred_formats(cJSON *to, const struct info *in)
+{
+	const char *words[FORMATS];
 	int n = 0;
-	while (words && words[n])
-		n++;
-	return n;
+	for (const char *const *word = in->preferred_formats; word && *word && n < FORMATS; word++)
+		if (is_offered(in, *word))
+			words[n++] = *word;
+	add_words(to, "preferredFormats", words, n);
 }
 
 static void add_document(cJSON *doc, const struct info *in)
@@ -285,7 +307,7 @@ static void add_document(cJSON *doc, const struct info *in)
 	add_sizes(doc, in, &tiling);
 	add_tiles(doc, in, &tiling);
 	if (v3) {
-		add_words(doc, "preferredFormats", in->preferred_formats, count_words(in->preferred_formats));
+		add_preferred_formats(doc, in);
 		add_offer_3(doc, in);
 	} else {
 		add_profile_2(doc, in);

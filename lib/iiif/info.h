@@ -20,7 +20,7 @@ struct info {
 	size_t n_formats;
 	bool bitonal, any_rotation;            /* that it does these */
 	const char *rights;                    /* URI, "" for none */
-	const char *const *preferred_formats;  /* NULL-terminated, may be NULL */
+	const char *const *preferred_formats;  /* NULL-terminated, may be NULL; others than formats are ignored */
 	struct str rule_json;                  /* operator's further keys for a rule: a JSON object, or empty */
 	struct str sidecar_json;               /* the same for one image; wins over rule_json and rights */
 };

@@ -13,7 +13,8 @@
 #define MAX_RULES 1000
 #define ENV_PREFIX "LORIKEET_"
 
-enum type { BOOL, UINT, TEXT, CHOICE, LIST };
+/* URI, FOLDER and COLOUR are texts, PREFIXES and FOLDERS lists, each with a form of its own; "" is none. */
+enum type { BOOL, UINT, TEXT, URI, FOLDER, COLOUR, CHOICE, LIST, PREFIXES, FOLDERS };
 
 /* One option. Defaults are written as the environment writes values. */
 struct option {
@@ -43,11 +44,11 @@ static const char *const type_words[] = {"file", NULL};
 	{section, #key, type, offsetof(struct config_rule, key), true, otherwise, min, max, choices, help}
 
 static const struct option options[] = {
-	C("server", "prefixes_2", prefixes_2, LIST, "/iiif/2", 0, 0, NULL,
-	  "Paths below which version 2.1 of the Image API is served. \"\" is the server's root."),
-	C("server", "prefixes_3", prefixes_3, LIST, "/iiif/3", 0, 0, NULL,
+	C("server", "prefixes_2", prefixes_2, PREFIXES, "/iiif/2", 0, 0, NULL,
+	  "Paths below which version 2.1 of the Image API is served. \"/\" is the server's root. (In variables a comma separates the words of a list.)"),
+	C("server", "prefixes_3", prefixes_3, PREFIXES, "/iiif/3", 0, 0, NULL,
 	  "Paths below which version 3.0 is served. A path can serve one version only."),
-	C("server", "base_uri", base_uri, TEXT, "", 0, 0, NULL,
+	C("server", "base_uri", base_uri, URI, "", 0, 0, NULL,
 	  "Scheme, host and port for ids and links, as https://iiif.example.org; \"\" takes what the web server says."),
 	C("server", "raw_slashes", raw_slashes, BOOL, "false", 0, 0, NULL,
 	  "Identifiers may have unescaped slashes: the last four segments are the parameters."),
@@ -87,7 +88,7 @@ static const struct option options[] = {
 	  "Compression of tif answers; jpeg has jpeg_quality. Transparent and bitonal ones are deflate."),
 	C("images", "jp2_quality", jp2_quality, UINT, "80", 1, 101, NULL, "Quality of jp2 answers; 101 is lossless."),
 	C("images", "avif_quality", avif_quality, UINT, "60", 0, 100, NULL, "Quality of avif answers."),
-	C("images", "background", background, TEXT, "ffffff", 0, 0, NULL,
+	C("images", "background", background, COLOUR, "ffffff", 0, 0, NULL,
 	  "Colour behind transparency and beside turned pictures where the format has no transparency, as rrggbb."),
 	C("images", "bitonal", bitonal, CHOICE, "dither", 0, 0, bitonal_words,
 	  "How bitonal pictures come about: error diffusion, or a threshold in the middle."),
@@ -97,7 +98,7 @@ static const struct option options[] = {
 
 	R("access", symlinks, CHOICE, "no", 0, 0, symlink_words,
 	  "Symbolic links below a root: not followed; followed while they stay inside it; followed, also into allowed_roots."),
-	R("access", allowed_roots, LIST, "", 0, 0, NULL, "Absolute folders that links may lead into."),
+	R("access", allowed_roots, FOLDERS, "", 0, 0, NULL, "Absolute folders that links may lead into."),
 	R("access", suffixes, LIST, "", 0, 0, NULL,
 	  "Endings tried in order where an identifier alone names no file, as .tif,.jpg."),
 
@@ -106,7 +107,7 @@ static const struct option options[] = {
 	R("caching", cache_info, UINT, "300", 0, INT32_MAX, NULL, "Seconds that clients may keep an info.json."),
 	R("caching", immutable, BOOL, "false", 0, 0, NULL,
 	  "Originals never change under their identifier: images are kept for a year."),
-	R("caching", revalidate_after, UINT, "60", 0, INT32_MAX, NULL,
+	R("caching", revalidate_after, UINT, "60", 1, INT32_MAX, NULL,
 	  "Seconds after which nginx asks whether its copy is still good (X-Accel-Expires)."),
 
 	R("info", rights, TEXT, "", 0, 0, NULL, "URI of a licence or rights statement for info.json."),
@@ -127,7 +128,7 @@ static const struct option rule_options[] = {
 	R("rules", prefix, TEXT, "", 0, 0, NULL,
 	  "Identifiers that start with this; it is cut off. The first rule that fits wins."),
 	R("rules", type, CHOICE, "file", 0, 0, type_words, "Where the originals are."),
-	R("rules", root, TEXT, "", 0, 0, NULL, "Absolute folder of the originals."),
+	R("rules", root, FOLDER, "", 0, 0, NULL, "Absolute folder of the originals."),
 };
 
 #define OPTIONS (sizeof options / sizeof *options)
@@ -182,6 +183,47 @@ static bool set_uint(const struct origin *from, const struct option *o, uint64_t
 	return true;
 }
 
+static bool is_base_uri(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.at[i] <= ' ' || strchr("\"<>\\^`{|}#?", s.at[i]))
+			return false;
+	return (str_starts(s, STR("http://")) || str_starts(s, STR("https://"))) && s.at[s.n - 1] != '/';
+}
+
+static bool keep_text(const struct origin *from, const struct option *o, const char *text, void *at)
+{
+	if (o->type == URI && *text && !is_base_uri(str_of(text)))
+		return reject(from, o, "must be http(s)://host without a slash at its end");
+	if (o->type == FOLDER && *text && *text != '/')
+		return reject(from, o, "must be an absolute folder");
+	if (o->type == COLOUR && (strlen(text) != 6 || strspn(text, "0123456789abcdefABCDEF") != 6))
+		return reject(from, o, "must be six hex digits, as ffffff");
+	*(const char **)at = arena_strndup(from->a, text, strlen(text));
+	return true;
+}
+
+/* Takes over the list. Prefixes lose the slash at their end; "" and "/" are the root. */
+static bool keep_list(const struct origin *from, const struct option *o, const char **list, void *at)
+{
+	for (const char **p = list; *p; p++) {
+		struct str s = str_of(*p);
+		if (o->type == FOLDERS && *s.at != '/')
+			return reject(from, o, "must be absolute folders");
+		if (o->type != PREFIXES)
+			continue;
+		while (s.n && s.at[s.n - 1] == '/')
+			s.n--;
+		if (s.n && *s.at != '/')
+			return reject(from, o, "a prefix starts with a slash");
+		if (strpbrk(*p, " ?#%\"<>\\"))
+			return reject(from, o, "a prefix is a plain path, with nothing escaped in it");
+		*p = str_dup(from->a, s);
+	}
+	*(const char ***)at = list;
+	return true;
+}
+
 static const char **split_list(struct arena *a, const char *text)
 {
 	struct str rest = str_of(text), piece;
@@ -210,13 +252,16 @@ static bool set_text(const struct origin *from, const struct option *o, const ch
 			return reject(from, o, "must be a whole number");
 		return set_uint(from, o, v, at);
 	case TEXT:
-		*(const char **)at = arena_strndup(from->a, text, strlen(text));
-		return true;
+	case URI:
+	case FOLDER:
+	case COLOUR:
+		return keep_text(from, o, text, at);
 	case CHOICE:
 		return at == &c->log_requests ? set_requests(from, o, text, c) : set_choice(from, o, text, at);
 	case LIST:
-		*(const char ***)at = split_list(from->a, text);
-		return true;
+	case PREFIXES:
+	case FOLDERS:
+		return keep_list(from, o, split_list(from->a, text), at);
 	}
 	return false;
 }
@@ -231,8 +276,7 @@ static bool set_list(const struct origin *from, const struct option *o, const co
 			return reject(from, o, "must be a list of strings");
 		list[i] = arena_strndup(from->a, text, strlen(text));
 	}
-	*(const char ***)at = list;
-	return true;
+	return keep_list(from, o, list, at);
 }
 
 static bool set_setting(const struct origin *from, const struct option *o, const config_setting_t *s,
@@ -254,11 +298,16 @@ static bool set_setting(const struct origin *from, const struct option *o, const
 		return number < 0 ? reject(from, o, "must not be negative")
 				  : set_uint(from, o, (uint64_t)number, at);
 	case TEXT:
+	case URI:
+	case FOLDER:
+	case COLOUR:
 	case CHOICE:
 		if (type != CONFIG_TYPE_STRING)
 			return reject(from, o, "must be a string");
 		return set_text(from, o, config_setting_get_string(s), c, base);
 	case LIST:
+	case PREFIXES:
+	case FOLDERS:
 		if (type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST)
 			return reject(from, o, "must be a list of strings");
 		return set_list(from, o, s, at);
@@ -293,10 +342,17 @@ static bool is_section(const char *name)
 	return false;
 }
 
+/* libconfig names a file only for what came by @include. */
+static const char *file_or(const char *file, const char *name)
+{
+	return file ? file : name;
+}
+
 static struct origin origin_of(struct arena *a, const char *name, const config_setting_t *s,
 			       struct error *err)
 {
-	return (struct origin){a, arena_printf(a, "%s:%d", name, config_setting_source_line(s)), err};
+	const char *file = file_or(config_setting_source_file(s), name);
+	return (struct origin){a, arena_printf(a, "%s:%d", file, config_setting_source_line(s)), err};
 }
 
 static bool unknown(const struct origin *from, const char *what, const char *key)
@@ -328,12 +384,13 @@ static bool read_section(struct arena *a, const char *name, const config_setting
 }
 
 /* The rule number i, made of the defaults if it is new; there are no gaps. */
-static struct config_rule *rule_at(struct config *c, size_t i)
+static struct config_rule *rule_at(struct config *c, size_t i, const char *origin)
 {
 	if (i > c->n_rules || i >= MAX_RULES)
 		return NULL;
 	if (i == c->n_rules) {
 		c->rules[i] = c->defaults;
+		c->rules[i].origin = origin;
 		c->n_rules++;
 	}
 	return &c->rules[i];
@@ -343,7 +400,7 @@ static bool read_rule(struct arena *a, const char *name, const config_setting_t 
 		      struct error *err)
 {
 	struct origin from = origin_of(a, name, group, err);
-	struct config_rule *rule = rule_at(c, c->n_rules);
+	struct config_rule *rule = rule_at(c, c->n_rules, from.name);
 	if (!rule || !config_setting_is_group(group))
 		return fail(err, 500, REASON_CONFIG, "The server is not configured.",
 			    "%s: rules must be a list of at most %d groups", from.name, MAX_RULES);
@@ -408,7 +465,7 @@ static bool set_rule_variable(const struct origin *from, struct str name, const 
 		return fail(from->err, 500, REASON_CONFIG, "The server is not configured.",
 			    "%s: a rule's variable is " ENV_PREFIX "RULES_<number>_<KEY>", from->name);
 	const struct option *o = find_rule_option(lowered(from->a, name));
-	struct config_rule *rule = rule_at(c, (size_t)i);
+	struct config_rule *rule = rule_at(c, (size_t)i, from->name);
 	if (!rule)
 		return fail(from->err, 500, REASON_CONFIG, "The server is not configured.",
 			    "%s: there is no rule before it", from->name);
@@ -438,9 +495,10 @@ static bool set_variable(struct arena *a, const char *variable, bool rules, stru
 	return set_text(&from, o, value.at, c, o->of_rule ? (void *)&c->defaults : (void *)c);
 }
 
-static int by_text(const void *a, const void *b)
+/* RULES_10 comes after RULES_9. */
+static int by_number(const void *a, const void *b)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
+	return strverscmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* Rule numbers must come in order, so that new rules follow each other. */
@@ -453,7 +511,7 @@ static bool read_environment(struct arena *a, char *const *env, bool rules, stru
 	const char **sorted = arena_array(a, const char *, n + 1);
 	for (size_t i = 0; i < n; i++)
 		sorted[i] = env[i];
-	qsort(sorted, n, sizeof *sorted, by_text);
+	qsort(sorted, n, sizeof *sorted, by_number);
 	for (size_t i = 0; i < n; i++)
 		if (!set_variable(a, sorted[i], rules, c, err))
 			return false;
@@ -511,26 +569,12 @@ static void resolve_automatic(struct config *c)
 	if (!c->max_request_memory)
 		c->max_request_memory = memory_bytes() / 4 * 3 / c->workers;
 	if (!c->max_source_pixels)
-		c->max_source_pixels = c->max_request_memory * 8;
+		c->max_source_pixels = c->max_request_memory > UINT64_MAX / 8 ? UINT64_MAX : c->max_request_memory * 8;
 }
 
 static bool wrong(struct error *err, const char *name, const char *what)
 {
 	return fail(err, 500, REASON_CONFIG, "The server is not configured.", "%s: %s", name, what);
-}
-
-/* Leading slash, no slash at the end; "" and "/" are the root. */
-static bool check_prefixes(struct arena *a, const char *name, const char **list, struct error *err)
-{
-	for (; *list; list++) {
-		struct str s = str_of(*list);
-		while (s.n && s.at[s.n - 1] == '/')
-			s.n--;
-		if (s.n && s.at[0] != '/')
-			return wrong(err, name, "server.prefixes: a prefix starts with a slash");
-		*list = str_dup(a, s);
-	}
-	return true;
 }
 
 static bool check_twice(const struct config *c, const char *name, struct error *err)
@@ -542,40 +586,24 @@ static bool check_twice(const struct config *c, const char *name, struct error *
 	return true;
 }
 
-static bool check_absolute(const char *const *list)
+static bool check_rule(const struct config_rule *r, struct error *err)
 {
-	for (; *list; list++)
-		if (**list != '/')
-			return false;
-	return true;
-}
-
-static bool check_rule(const struct config_rule *r, const char *name, struct error *err)
-{
-	if (*r->root != '/')
-		return wrong(err, name, "rules: every rule needs a root, an absolute folder");
+	if (!*r->root)
+		return wrong(err, r->origin, "rules.root: every rule needs one");
 	if (r->max_height && !r->max_width)
-		return wrong(err, name, "limits.max_height: needs max_width (IIIF 3.0, 5.3)");
-	if (!check_absolute(r->allowed_roots))
-		return wrong(err, name, "access.allowed_roots: must be absolute folders");
+		return wrong(err, r->origin, "limits.max_height: needs max_width (IIIF 3.0, 5.3)");
 	return true;
 }
 
-static bool check(struct arena *a, struct config *c, const char *name, struct error *err)
+/* What options say of each other. */
+static bool check(const struct config *c, const char *name, struct error *err)
 {
-	struct str base = str_of(c->base_uri);
-	if (base.n && ((!str_starts(base, STR("http://")) && !str_starts(base, STR("https://"))) ||
-		       base.at[base.n - 1] == '/'))
-		return wrong(err, name, "server.base_uri: must be http(s)://host without a slash at its end");
 	if (*c->slash_substitute && strcmp(c->slash_substitute, c->page_delimiter) == 0)
 		return wrong(err, name, "server.slash_substitute: is the page delimiter too");
-	if (strlen(c->background) != 6 || strspn(c->background, "0123456789abcdefABCDEF") != 6)
-		return wrong(err, name, "images.background: must be six hex digits, as ffffff");
-	if (!check_prefixes(a, name, c->prefixes_2, err) || !check_prefixes(a, name, c->prefixes_3, err) ||
-	    !check_twice(c, name, err))
+	if (!check_twice(c, name, err))
 		return false;
 	for (size_t i = 0; i < c->n_rules; i++)
-		if (!check_rule(&c->rules[i], name, err))
+		if (!check_rule(&c->rules[i], err))
 			return false;
 	return true;
 }
@@ -611,15 +639,16 @@ struct config *config_load_text(struct arena *a, const char *text, const char *n
 	config_init(&parser);
 	bool ok = config_read_string(&parser, text) == CONFIG_TRUE
 			  ? read_all(a, config_root_setting(&parser), name, env, c, err)
-			  : fail(err, 500, REASON_CONFIG, "The server is not configured.", "%s:%d: %s", name,
-				 config_error_line(&parser), config_error_text(&parser));
+			  : fail(err, 500, REASON_CONFIG, "The server is not configured.", "%s:%d: %s",
+				 file_or(config_error_file(&parser), name), config_error_line(&parser),
+				 config_error_text(&parser));
 	config_destroy(&parser);
 	if (!ok)
 		return NULL;
 	if (!c->n_rules)
-		rule_at(c, 0)->root = "/var/lib/lorikeet/images";
+		rule_at(c, 0, str_dup(a, str_of(name)))->root = "/var/lib/lorikeet/images";
 	resolve_automatic(c);
-	return check(a, c, name, err) ? c : NULL;
+	return check(c, name, err) ? c : NULL;
 }
 
 struct config *config_load(struct arena *a, const char *path, char *const *env, struct error *err)
@@ -637,7 +666,10 @@ struct config *config_load(struct arena *a, const char *path, char *const *env, 
 		wrong(err, path, bad ? strerror(why) : "is too large");
 		return NULL;
 	}
-	text[n] = '\0';
+	if (memchr(text, '\0', n)) {
+		wrong(err, path, "has a NUL byte");
+		return NULL;
+	}
 	return config_load_text(a, text, path, env, err);
 }
 
@@ -652,10 +684,15 @@ static void print_value(const struct option *o, struct buf *out)
 		buf_printf(out, "%s%s", o->otherwise, o->max > INT32_MAX ? "L" : "");
 		break;
 	case TEXT:
+	case URI:
+	case FOLDER:
+	case COLOUR:
 	case CHOICE:
 		buf_printf(out, "\"%s\"", o->otherwise);
 		break;
 	case LIST:
+	case PREFIXES:
+	case FOLDERS:
 		buf_text(out, "[");
 		for (int n = 0; *o->otherwise && take_until(&rest, ',', &piece); n++)
 			buf_printf(out, "%s\"%.*s\"", n ? ", " : "", (int)piece.n, piece.at);

@@ -25,6 +25,7 @@ enum config_choice {
 
 /* What a rule may override; every rule starts as a copy of the defaults. */
 struct config_rule {
+	const char *origin;          /* file and line, or variable, that began it: for messages */
 	/* only in rules */
 	const char *prefix;          /* of the decoded identifier, cut off before the path */
 	int type;                    /* SOURCE_* */
