@@ -25,10 +25,15 @@
 
 #define BUFFER_BYTES 65536
 #define COMPONENTS 3
+/* Each scan of a progressive file may cost a walk over all its blocks, for a few bytes of file. */
+#define MAX_SCANS 100
+/* A multiple of every number of luma lines that a chroma line can stand for. */
+#define LINES_ALIGN 12
 
 struct reader {
 	struct jpeg_decompress_struct j;
 	struct jpeg_error_mgr errors;
+	struct jpeg_progress_mgr progress;
 	struct jpeg_source_mgr bytes;
 	jmp_buf jump;
 	struct error *err;
@@ -41,7 +46,7 @@ struct reader {
 static bool is_unsupported(int code)
 {
 	return code == JERR_SOF_UNSUPPORTED || code == JERR_BAD_PRECISION ||
-	       code == JERR_ARITH_NOTIMPL || code == JERR_EMPTY_IMAGE ||
+	       code == JERR_ARITH_NOTIMPL || code == JERR_EMPTY_IMAGE || code == JERR_IMAGE_TOO_BIG ||
 	       code == JERR_FRACT_SAMPLE_NOTIMPL || code == JERR_COMPONENT_COUNT ||
 	       code == JERR_CONVERSION_NOTIMPL;
 }
@@ -79,6 +84,16 @@ static void on_message(j_common_ptr j, int level)
 static void no_text(j_common_ptr j)
 {
 	(void)j;
+}
+
+static void on_progress(j_common_ptr j)
+{
+	struct reader *r = j->client_data;
+	if (r->j.input_scan_number <= MAX_SCANS)
+		return;
+	fail(r->err, 501, REASON_UNSUPPORTED, "This kind of JPEG is not supported.", "more than %d scans",
+	     MAX_SCANS);
+	longjmp(r->jump, 1);
 }
 
 static void start_source(j_decompress_ptr j)
@@ -149,6 +164,8 @@ static struct reader *reader_open(struct arena *a, struct error *err)
 		return NULL;
 	jpeg_create_decompress(&r->j);
 	arena_defer(a, destroy, r);
+	r->progress.progress_monitor = on_progress;
+	r->j.progress = &r->progress;
 	r->bytes = (struct jpeg_source_mgr){
 		.init_source = start_source,
 		.fill_input_buffer = fill_buffer,
@@ -160,25 +177,33 @@ static struct reader *reader_open(struct arena *a, struct error *err)
 	return r;
 }
 
-
-static int step_across(const struct jpeg_decompress_struct *j, const jpeg_component_info *c)
+static bool has_whole_ratios(const struct jpeg_decompress_struct *j)
 {
-	return j->max_h_samp_factor / c->h_samp_factor;
+	for (int i = 0; i < j->num_components; i++) {
+		const jpeg_component_info *c = &j->comp_info[i];
+		if (j->max_h_samp_factor % c->h_samp_factor || j->max_v_samp_factor % c->v_samp_factor)
+			return false;
+	}
+	return true;
 }
 
-static int step_down(const struct jpeg_decompress_struct *j, const jpeg_component_info *c)
+static bool is_full_size(const struct jpeg_decompress_struct *j, int i)
 {
-	return j->max_v_samp_factor / c->v_samp_factor;
+	const jpeg_component_info *c = &j->comp_info[i];
+	return c->h_samp_factor == j->max_h_samp_factor && c->v_samp_factor == j->max_v_samp_factor;
 }
 
-/* Chroma subsampling where it is a whole number, else 1. */
+/* The coarser one's where the chroma components differ; ratios that are no whole numbers rounded up. */
 static void read_sampling(const struct jpeg_decompress_struct *j, uint8_t *x, uint8_t *y)
 {
 	*x = *y = 1;
-	if (j->num_components < 3)
-		return;
-	*x = (uint8_t)step_across(j, &j->comp_info[1]);
-	*y = (uint8_t)step_down(j, &j->comp_info[1]);
+	for (int i = 1; i < j->num_components; i++) {
+		const jpeg_component_info *c = &j->comp_info[i];
+		int across = (j->max_h_samp_factor + c->h_samp_factor - 1) / c->h_samp_factor;
+		int down = (j->max_v_samp_factor + c->v_samp_factor - 1) / c->v_samp_factor;
+		*x = across > *x ? (uint8_t)across : *x;
+		*y = down > *y ? (uint8_t)down : *y;
+	}
 }
 
 void jpeg_chroma_at(int eighths, uint8_t *chroma_x, uint8_t *chroma_y)
@@ -190,28 +215,41 @@ void jpeg_chroma_at(int eighths, uint8_t *chroma_x, uint8_t *chroma_y)
 	*chroma_y = (uint8_t)(*chroma_y * eighths / size);
 }
 
-static bool has_model(const struct jpeg_decompress_struct *j, enum model *model)
+struct jpeg_file {
+	enum model model;
+	bool progressive;
+	bool whole_ratios;
+};
+
+static bool unsupported(struct error *err, const char *what, int value)
+{
+	return fail(err, 501, REASON_UNSUPPORTED, "This kind of JPEG is not supported.", "%s %d", what, value);
+}
+
+/* From a header just read. */
+static bool read_kind(struct jpeg_decompress_struct *j, struct jpeg_file *file, struct error *err)
 {
 	switch (j->jpeg_color_space) {
 	case JCS_GRAYSCALE:
-		*model = MODEL_GRAY;
-		return true;
+		file->model = MODEL_GRAY;
+		break;
 	case JCS_YCbCr:
-		*model = MODEL_YCC;
-		return true;
+		file->model = MODEL_YCC;
+		break;
 	case JCS_RGB:
-		*model = MODEL_RGB;
-		return true;
+		file->model = MODEL_RGB;
+		break;
 	default:
-		return false;
+		return unsupported(err, "colour space", j->jpeg_color_space);
 	}
+	/* Luma, and R, G and B, are what everything else is measured by. */
+	for (int i = 0; i < (file->model == MODEL_RGB ? COMPONENTS : 1); i++)
+		if (!is_full_size(j, i))
+			return unsupported(err, "a subsampled component", i);
+	file->progressive = jpeg_has_multiple_scans(j);
+	file->whole_ratios = has_whole_ratios(j);
+	return true;
 }
-
-
-struct jpeg_file {
-	bool progressive;
-	enum model model;
-};
 
 static bool jpeg_knows(const uint8_t *head, size_t n)
 {
@@ -248,10 +286,8 @@ static bool read_facts(struct arena *a, struct reader *r, struct picture *p, str
 	jpeg_save_markers(&r->j, JPEG_APP0 + 1, 0xffff);
 	jpeg_save_markers(&r->j, JPEG_APP0 + 2, 0xffff);
 	jpeg_read_header(&r->j, TRUE);
-	if (!has_model(&r->j, &file->model))
-		return fail(err, 501, REASON_UNSUPPORTED, "This kind of JPEG is not supported.",
-			    "JPEG colour space %d", r->j.jpeg_color_space);
-	file->progressive = jpeg_has_multiple_scans(&r->j);
+	if (!read_kind(&r->j, file, err))
+		return false;
 	take_exif(&r->j, p);
 	take_profile(a, r, p);
 	read_sampling(&r->j, &p->facts.chroma_x, &p->facts.chroma_y);
@@ -293,11 +329,22 @@ static struct rect scaled_cover(const struct picture *p, const struct wants *w, 
 	return s;
 }
 
+/* Whether a read takes raw rows: all columns, from the top. */
+static bool is_raw(const struct picture *p, const struct rect *s, int n)
+{
+	bool from_top = s->x == 0 && s->y == 0 && (uint64_t)s->w * 8 >= (uint64_t)p->stored_w * (unsigned)n;
+	return from_top || !((struct jpeg_file *)p->codec)->whole_ratios;
+}
+
 static uint64_t jpeg_memory(const struct picture *p, const struct wants *w)
 {
 	const struct jpeg_file *file = p->codec;
 	int n = dct_eighths(w, 1, 1);
 	struct rect s = scaled_cover(p, w, n);
+	if (is_raw(p, &s, n)) {
+		s.w = (uint32_t)((uint64_t)p->stored_w * (unsigned)n / 8);
+		s.h += s.y;
+	}
 	/* Block rows of 64 lines at the most; planes as if 4:4:4. */
 	uint64_t samples = (uint64_t)(s.w + 128) * (s.h + 64);
 	uint64_t components = (uint64_t)model_planes(file->model);
@@ -332,9 +379,8 @@ static void map_plane(struct plane *p, const struct jpeg_decompress_struct *j, i
 		((double)c->v_samp_factor * c->DCT_scaled_size);
 }
 
-/* Reads raw block rows into rows that row_of gives, until `rows` luma lines are there. */
-static void read_raw(struct reader *r, int n, uint8_t *const at[], const size_t stride[],
-		     const uint32_t rows_room[], uint8_t *spill, uint32_t lines)
+/* Reads raw block rows to their place, until so many luma lines are there. */
+static void read_raw(struct reader *r, int n, const struct jpeg_place *place, uint8_t *spill, uint32_t lines)
 {
 	struct jpeg_decompress_struct *j = &r->j;
 	/* A block row is at most 4 x 8 lines high. */
@@ -348,7 +394,8 @@ static void read_raw(struct reader *r, int n, uint8_t *const at[], const size_t 
 			uint32_t height = (uint32_t)(c->v_samp_factor * c->DCT_scaled_size);
 			for (uint32_t k = 0; k < height; k++) {
 				uint32_t row = block_row * height + k;
-				rows[i][k] = at[i] && row < rows_room[i] ? at[i] + row * stride[i] : spill;
+				bool has_room = place->at[i] && row < place->rows_room[i];
+				rows[i][k] = has_room ? place->at[i] + row * place->stride[i] : spill;
 			}
 		}
 		if (jpeg_read_raw_data(j, arrays, per_call) == 0)
@@ -386,9 +433,8 @@ static bool read_planes_raw(struct arena *a, struct reader *r, struct image *out
 			    double scale, struct error *err)
 {
 	struct jpeg_decompress_struct *j = &r->j;
-	uint8_t *at[COMPONENTS] = {0}, *spill;
-	size_t stride[COMPONENTS] = {0};
-	uint32_t room[COMPONENTS] = {0};
+	struct jpeg_place place = {0};
+	uint8_t *spill;
 
 	j->raw_data_out = TRUE;
 	if (out->n == 1)
@@ -400,11 +446,11 @@ static bool read_planes_raw(struct arena *a, struct reader *r, struct image *out
 	if (!alloc_raw_planes(a, j, out, lines, scale, &spill, err))
 		return false;
 	for (int i = 0; i < out->n; i++) {
-		at[i] = out->plane[i].at;
-		stride[i] = out->plane[i].stride;
-		room[i] = UINT32_MAX;
+		place.at[i] = out->plane[i].at;
+		place.stride[i] = out->plane[i].stride;
+		place.rows_room[i] = UINT32_MAX;
 	}
-	read_raw(r, j->num_components, at, stride, room, spill, lines);
+	read_raw(r, j->num_components, &place, spill, lines);
 	return true;
 }
 
@@ -437,7 +483,7 @@ static bool read_planes_cropped(struct arena *a, struct reader *r, struct image 
 	if (x + w > j->output_width)
 		w = j->output_width - x;
 	jpeg_crop_scanline(j, &x, &w);
-	uint32_t y = s.y & ~UINT32_C(3), bottom = s.y + s.h;
+	uint32_t y = s.y - s.y % LINES_ALIGN, bottom = s.y + s.h;
 	if (bottom > j->output_height)
 		bottom = j->output_height;
 
@@ -472,51 +518,45 @@ static bool read_planes_cropped(struct arena *a, struct reader *r, struct image 
 	return true;
 }
 
-static bool has_whole_ratios(const struct jpeg_decompress_struct *j)
-{
-	for (int i = 0; i < j->num_components; i++) {
-		const jpeg_component_info *c = &j->comp_info[i];
-		if (j->max_h_samp_factor % c->h_samp_factor || j->max_v_samp_factor % c->v_samp_factor)
-			return false;
-	}
-	return true;
-}
-
 /* Luma at full resolution, and both chroma components at the same. */
 static bool has_equal_chroma(const struct jpeg_decompress_struct *j)
 {
 	const jpeg_component_info *c = j->comp_info;
-	return j->num_components < 3 ||
-	       (c[0].h_samp_factor == j->max_h_samp_factor && c[0].v_samp_factor == j->max_v_samp_factor &&
-		c[1].h_samp_factor == c[2].h_samp_factor && c[1].v_samp_factor == c[2].v_samp_factor);
+	return j->num_components < 3 || (is_full_size(j, 0) && c[1].h_samp_factor == c[2].h_samp_factor &&
+					 c[1].v_samp_factor == c[2].v_samp_factor);
 }
 
 static bool read_file(struct arena *a, struct reader *r, const struct picture *p,
 		      const struct wants *w, struct image *out, struct error *err)
 {
 	struct jpeg_decompress_struct *j = &r->j;
-	enum model model = ((struct jpeg_file *)p->codec)->model;
+	const struct jpeg_file *file = p->codec;
+	struct jpeg_file now;
 	int eighths = dct_eighths(w, 1, 1);
 	double scale = 8.0 / eighths;
 	struct rect s = scaled_cover(p, w, eighths);
 
 	r->source = p->source;
 	jpeg_read_header(j, TRUE);
-	if (j->image_width != p->stored_w || j->image_height != p->stored_h)
+	if (!read_kind(j, &now, err))
+		return false;
+	if (j->image_width != p->stored_w || j->image_height != p->stored_h || now.model != file->model ||
+	    now.progressive != file->progressive || now.whole_ratios != file->whole_ratios)
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.",
 			    "the file changed while it was read");
 	j->scale_num = (unsigned)eighths;
 	j->scale_denom = 8;
 	j->do_fancy_upsampling = FALSE;
+	/* What it makes of a region depends on where the region begins. */
+	j->do_block_smoothing = FALSE;
 	j->dct_method = JDCT_ISLOW;
 
-	out->model = model == MODEL_YCC && w->gray ? MODEL_GRAY : model;
+	out->model = file->model == MODEL_YCC && w->gray ? MODEL_GRAY : file->model;
 	out->n = model_planes(out->model);
 	out->icc = p->icc;
 	out->icc_bytes = p->icc_bytes;
 
-	bool from_top = s.x == 0 && s.y == 0 && (uint64_t)s.w * 8 >= (uint64_t)p->stored_w * (unsigned)eighths;
-	return from_top || !has_whole_ratios(j)
+	return is_raw(p, &s, eighths)
 		       ? read_planes_raw(a, r, out, s.y + s.h, scale, err)
 		       : read_planes_cropped(a, r, out, s, scale, err);
 }
@@ -541,7 +581,6 @@ const struct decoder jpeg_decoder = {
 	.memory = jpeg_memory,
 	.read = jpeg_read,
 };
-
 
 struct jpeg_tiles {
 	struct reader *r;
@@ -602,8 +641,7 @@ bool jpeg_tiles_probe(struct jpeg_tiles *t, struct str stream, struct jpeg_strea
 }
 
 bool jpeg_tiles_read(struct jpeg_tiles *t, struct str stream, const struct jpeg_stream *like,
-		     int eighths, uint8_t *const at[3], const size_t stride[3],
-		     const uint32_t rows_room[3], struct error *err)
+		     int eighths, const struct jpeg_place *place, struct error *err)
 {
 	struct jpeg_decompress_struct *j = &t->r->j;
 	struct jpeg_stream facts;
@@ -612,18 +650,23 @@ bool jpeg_tiles_read(struct jpeg_tiles *t, struct str stream, const struct jpeg_
 		return false;
 	read_stream_header(t, stream, &facts);
 	if (facts.components != like->components || facts.chroma_x != like->chroma_x ||
-	    facts.chroma_y != like->chroma_y || facts.w > like->w || facts.h > like->h)
+	    facts.chroma_y != like->chroma_y || facts.progressive != like->progressive)
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.",
 			    "a JPEG tile differs in kind from the first one");
+	if (facts.w > like->w || facts.h > like->h || facts.w < place->w || facts.h < place->h)
+		return fail(err, 500, REASON_DAMAGED, "The image is damaged.",
+			    "a JPEG tile has %u x %u samples, of %u x %u its image needs %u x %u", facts.w, facts.h,
+			    like->w, like->h, place->w, place->h);
 
 	j->jpeg_color_space = j->out_color_space = JCS_UNKNOWN;
 	j->scale_num = (unsigned)eighths;
 	j->scale_denom = 8;
 	j->raw_data_out = TRUE;
 	j->do_fancy_upsampling = FALSE;
+	j->do_block_smoothing = FALSE;
 	j->dct_method = JDCT_ISLOW;
 	for (int i = 0; i < j->num_components; i++)
-		j->comp_info[i].component_needed = at[i] != NULL;
+		j->comp_info[i].component_needed = place->at[i] != NULL;
 	jpeg_start_decompress(j);
 	check_whole(t->r);
 
@@ -632,6 +675,6 @@ bool jpeg_tiles_read(struct jpeg_tiles *t, struct str stream, const struct jpeg_
 		t->spill = arena_alloc(t->a, widest);
 		t->spill_bytes = widest;
 	}
-	read_raw(t->r, j->num_components, at, stride, rows_room, t->spill, j->output_height);
+	read_raw(t->r, j->num_components, place, t->spill, j->output_height);
 	return true;
 }

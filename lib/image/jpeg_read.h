@@ -36,13 +36,20 @@ bool jpeg_tiles_probe(struct jpeg_tiles *t, struct str stream, struct jpeg_strea
 		      struct error *err);
 
 /*
- * Decodes at n eighths. Sample (0,0) of component i goes to at[i], rows stride[i] apart, with chroma
- * as jpeg_chroma_at says; rows must have room for whole blocks across, and there must be room for
- * rows_room[i] of them; rows of blocks beyond that are dropped. Components with at[i] == NULL are skipped. The stream
- * must be like the probed facts (same components and sampling, not wider), else it is damaged.
+ * Where a decoded stream goes: sample (0,0) of component i to at[i], rows stride[i] apart. Rows must
+ * have room for whole blocks across; there is room for rows_room[i] of them, further ones are
+ * dropped. Components with at[i] == NULL are skipped.
  */
+struct jpeg_place {
+	uint8_t *at[3];
+	size_t stride[3];
+	uint32_t rows_room[3];
+	uint32_t w, h;                 /* luma samples, unscaled, that the stream must have at least */
+};
+
+/* Decodes at n eighths, with chroma as jpeg_chroma_at says. The stream must be like the probed one
+ * (same components, sampling and mode) and not larger, else it is damaged. */
 bool jpeg_tiles_read(struct jpeg_tiles *t, struct str stream, const struct jpeg_stream *like,
-		     int eighths, uint8_t *const at[3], const size_t stride[3],
-		     const uint32_t rows_room[3], struct error *err);
+		     int eighths, const struct jpeg_place *place, struct error *err);
 
 #endif

@@ -24,7 +24,11 @@
 #include "jpeg_read.h"
 
 #define MAX_DIRECTORIES 65536
-#define MAX_STREAM_BYTES (UINT64_C(1) << 30)
+#define LIBTIFF_MAX_BYTES (UINT64_C(1) << 30)   /* of one allocation */
+#define MAX_TILE_SAMPLES (UINT64_C(1) << 40)
+/* Whole blocks are written beyond a tile's last column and row. */
+#define SPARE 64
+#define STREAM_SLACK_BYTES 65536                /* headers, tables and profiles in JPEG streams */
 
 struct tiff_level {
 	uint64_t directory;            /* its offset in the file */
@@ -50,8 +54,10 @@ static tmsize_t on_read(thandle_t handle, void *at, tmsize_t n)
 {
 	struct tiff_file *f = (struct tiff_file *)handle;
 	int64_t got = source_read_up_to(f->source, at, (size_t)n, f->offset, f->err);
-	if (got > 0)
-		f->offset += (uint64_t)got;
+	/* Never -1: libtiff 4.5 counts it as a size, and clears memory before its buffer. */
+	if (got < 0)
+		return 0;
+	f->offset += (uint64_t)got;
 	return (tmsize_t)got;
 }
 
@@ -174,8 +180,15 @@ static bool read_level(struct tiff_file *f, struct tiff_level *l)
 		if (l->tile_h > l->h)
 			l->tile_h = l->h;
 	}
-	return l->w && l->h && l->tile_w && l->tile_h && l->w <= FACTS_MAX_SIDE &&
-	       l->h <= FACTS_MAX_SIDE && l->tile_w <= FACTS_MAX_SIDE && l->tile_h <= FACTS_MAX_SIDE;
+	return l->w && l->h && l->tile_w && l->tile_h && l->w <= FACTS_MAX_SIDE && l->h <= FACTS_MAX_SIDE &&
+	       (uint64_t)l->tile_w * l->tile_h <= MAX_TILE_SAMPLES;
+}
+
+/* Whether the JPEG tiles of a level, laid side by side, have a common grid of chroma samples. */
+static bool suits_chroma(const struct tiff_file *f, const struct tiff_level *l)
+{
+	return f->compression != COMPRESSION_JPEG || ((l->tile_w % f->jpeg.chroma_x == 0 || l->tile_w >= l->w) &&
+						      (l->tile_h % f->jpeg.chroma_y == 0 || l->tile_h >= l->h));
 }
 
 static bool is_half(uint32_t side, uint32_t full, unsigned k)
@@ -197,12 +210,14 @@ static bool add_level(struct tiff_file *f, bool marked)
 	struct tiff_level l;
 	const struct tiff_level *full = &f->level[0], *last = &f->level[f->n_levels - 1];
 	if (f->n_levels == FACTS_MAX_LEVELS || !read_level(f, &l) || l.w > last->w || l.h > last->h ||
-	    (l.w == last->w && l.h == last->h))
+	    (l.w == last->w && l.h == last->h) || !suits_chroma(f, &l))
 		return false;
 	if (tag16(f->tif, TIFFTAG_COMPRESSION, 1) != f->compression ||
 	    tag16(f->tif, TIFFTAG_PHOTOMETRIC, 0) != f->photometric ||
 	    tag16(f->tif, TIFFTAG_SAMPLESPERPIXEL, 1) != f->samples ||
-	    tag16(f->tif, TIFFTAG_BITSPERSAMPLE, 1) != 8)
+	    tag16(f->tif, TIFFTAG_BITSPERSAMPLE, 1) != 8 ||
+	    tag16(f->tif, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT) != SAMPLEFORMAT_UINT ||
+	    (f->samples > 1 && tag16(f->tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG) != PLANARCONFIG_CONTIG))
 		return false;
 	l.dx = level_step(l.w, full->w);
 	l.dy = level_step(l.h, full->h);
@@ -299,13 +314,39 @@ static bool check_kind(struct tiff_file *f, struct error *err)
 	return true;
 }
 
-/* The bytes of one stored tile or strip of the current directory. */
-static bool read_stream(struct tiff_file *f, struct arena *a, uint32_t index, struct str *out,
-			struct error *err)
+static uint64_t tile_bytes(const struct tiff_file *f, const struct tiff_level *l)
 {
-	uint64_t offset = TIFFGetStrileOffset(f->tif, index), n = TIFFGetStrileByteCount(f->tif, index);
-	if (!n || n > MAX_STREAM_BYTES || n > f->source->validator.length)
-		return damaged(err, "a tile or strip has no bytes, or too many");
+	return (uint64_t)l->tile_w * l->tile_h * f->samples;
+}
+
+/* More bytes than this no stored tile or strip can need: part of the memory estimate. */
+static uint64_t stream_limit(const struct tiff_file *f, const struct tiff_level *l)
+{
+	uint64_t limit = 2 * tile_bytes(f, l) + STREAM_SLACK_BYTES, length = f->source->validator.length;
+	return limit < length ? limit : length;
+}
+
+/* Where a stored tile or strip of the current directory is. libtiff itself goes on with offset 0 where
+ * its table could not be read, and makes a picture of the file's first bytes. */
+static bool find_stream(struct tiff_file *f, const struct tiff_level *l, uint32_t index, uint64_t *offset,
+			uint64_t *n, struct error *err)
+{
+	int no_offset = 0, no_size = 0;
+	*offset = TIFFGetStrileOffsetWithErr(f->tif, index, &no_offset);
+	*n = TIFFGetStrileByteCountWithErr(f->tif, index, &no_size);
+	if (no_offset || no_size || !*offset || !*n)
+		return damaged(err, "a tile or strip is nowhere");
+	/* What is stored plainly is read by its own size. */
+	return f->compression == COMPRESSION_NONE || *n <= stream_limit(f, l) ||
+	       damaged(err, "a tile or strip has more bytes than it can need");
+}
+
+static bool read_stream(struct tiff_file *f, const struct tiff_level *l, struct arena *a, uint32_t index,
+			struct str *out, struct error *err)
+{
+	uint64_t offset, n;
+	if (!find_stream(f, l, index, &offset, &n, err))
+		return false;
 	char *at = arena_block(a, n, err);
 	*out = (struct str){at, n};
 	return at && source_read(f->source, at, n, offset, err);
@@ -327,7 +368,7 @@ static bool probe_jpeg(struct tiff_file *f, struct error *err)
 	struct arena *scratch = arena_open();
 	struct jpeg_tiles *tiles;
 	struct str stream;
-	bool ok = open_jpeg(f, scratch, &tiles, err) && read_stream(f, scratch, 0, &stream, err) &&
+	bool ok = open_jpeg(f, scratch, &tiles, err) && read_stream(f, &f->level[0], scratch, 0, &stream, err) &&
 		  jpeg_tiles_probe(tiles, stream, &f->jpeg, err);
 	arena_close(scratch);
 	if (!ok)
@@ -335,6 +376,10 @@ static bool probe_jpeg(struct tiff_file *f, struct error *err)
 	if (f->jpeg.components != f->samples || f->jpeg.w > f->level[0].tile_w ||
 	    f->jpeg.h > f->level[0].tile_h)
 		return damaged(err, "the JPEG streams differ from the directory");
+	if (f->model == MODEL_RGB && (f->jpeg.chroma_x > 1 || f->jpeg.chroma_y > 1))
+		return unsupported(err, "RGB with subsampled components in JPEG, columns", f->jpeg.chroma_x);
+	if (!suits_chroma(f, &f->level[0]))
+		return unsupported(err, "JPEG with subsampled chroma in strips of height", f->level[0].tile_h);
 	return true;
 }
 
@@ -378,7 +423,7 @@ static bool open_file(struct tiff_file *f, struct source *source, struct arena *
 			    "no memory for libtiff");
 	TIFFOpenOptionsSetErrorHandlerExtR(o, on_error, f);
 	TIFFOpenOptionsSetWarningHandlerExtR(o, on_warning, f);
-	TIFFOpenOptionsSetMaxSingleMemAlloc(o, (tmsize_t)MAX_STREAM_BYTES);
+	TIFFOpenOptionsSetMaxSingleMemAlloc(o, (tmsize_t)LIBTIFF_MAX_BYTES);
 	f->source = source;
 	f->tif = TIFFClientOpenExt("source", "rmDO", (thandle_t)f, on_read, on_write, on_seek, on_close,
 				   on_size, NULL, NULL, o);
@@ -409,7 +454,9 @@ static bool tiff_open(struct arena *a, uint32_t page, struct picture *p, struct 
 		while (f->n_levels < FACTS_MAX_LEVELS && TIFFReadDirectory(f->tif) &&
 		       add_level(f, is_reduced(f)))
 			;
-	/* Damage behind the pages that are used does not matter. */
+	/* Damage behind the pages that are used does not matter; what could not be read might be a level. */
+	if (p->source->has_failed)
+		return source_blame(p->source, err);
 	*err = (struct error){0};
 	p->codec = f;
 	fill_facts(f, p);
@@ -468,23 +515,39 @@ static struct touched touch(const struct picture *p, const struct wants *w)
 	return t;
 }
 
-static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
-{
-	const struct tiff_file *f = p->codec;
-	struct touched t = touch(p, w);
-	uint64_t tile = ((uint64_t)t.level->tile_w + 64) * ((uint64_t)t.level->tile_h + 64);
-	uint64_t scaled = tile * (unsigned)(t.eighths * t.eighths) / 64;
-	uint64_t planes = (uint64_t)model_planes(f->model) *
-			  (t.end_x - t.first_x) * (t.end_y - t.first_y) * scaled;
-	/* One tile decoded and one as stored; progressive streams keep their coefficients. */
-	uint64_t working = tile * f->samples * (f->jpeg.progressive ? 4 : 2);
-	return planes + working + (1 << 20);
-}
-
 /* Samples of so many of the level's, at a DCT scale and chroma subsampling, rounded up. */
 static uint64_t scaled(uint64_t samples, int eighths, uint32_t sub)
 {
 	return (samples * (unsigned)eighths + 8 * sub - 1) / (8 * sub);
+}
+
+/* The sides of the plane of component i that spans the touched tiles, spare samples not counted. */
+static void plane_sides(const struct tiff_file *f, const struct touched *t, int i, uint64_t *w, uint64_t *h)
+{
+	bool chroma = i > 0 && f->model == MODEL_YCC;
+	*w = scaled((uint64_t)(t->end_x - t->first_x) * t->level->tile_w, t->eighths, chroma ? t->sub_x : 1);
+	*h = scaled((uint64_t)(t->end_y - t->first_y) * t->level->tile_h, t->eighths, chroma ? t->sub_y : 1);
+}
+
+static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
+{
+	const struct tiff_file *f = p->codec;
+	struct touched t = touch(p, w);
+	uint64_t tile = tile_bytes(f, t.level), bytes = 1 << 20;
+	double planes = 0;             /* may be more than 64 bits can say */
+	for (int i = 0; i < model_planes(f->model); i++) {
+		uint64_t across, down;
+		plane_sides(f, &t, i, &across, &down);
+		planes += (double)(across + SPARE + 63) * (double)(down + SPARE);
+	}
+	/* One tile as stored, and decoded (by libtiff) or as coefficients (by libjpeg). */
+	if (f->compression != COMPRESSION_NONE)
+		bytes += stream_limit(f, t.level);
+	if (f->compression != COMPRESSION_JPEG)
+		bytes += tile;
+	else if (f->jpeg.progressive)
+		bytes += 2 * tile + (uint64_t)f->samples * 64 * (t.level->tile_w + t.level->tile_h + 32);
+	return bytes + (uint64_t)fmin(planes, 0x1p62);
 }
 
 /* Planes that span the touched tiles, with their place in the full image. */
@@ -496,12 +559,11 @@ static bool alloc_planes(struct arena *a, const struct tiff_file *f, const struc
 		struct plane *p = &out->plane[i];
 		bool chroma = i > 0 && f->model == MODEL_YCC;
 		uint32_t sub_x = chroma ? t->sub_x : 1, sub_y = chroma ? t->sub_y : 1;
-		uint64_t w = scaled((uint64_t)(t->end_x - t->first_x) * l->tile_w, t->eighths, sub_x);
-		uint64_t h = scaled((uint64_t)(t->end_y - t->first_y) * l->tile_h, t->eighths, sub_y);
-		/* Whole blocks are written beyond a strip's last column and row. */
-		if (w + 64 > FACTS_MAX_SIDE || h + 64 > FACTS_MAX_SIDE)
+		uint64_t w, h;
+		plane_sides(f, t, i, &w, &h);
+		if (w + SPARE > FACTS_MAX_SIDE || h + SPARE > FACTS_MAX_SIDE)
 			return unsupported(err, "tiles of width", l->tile_w);
-		if (!plane_alloc(a, p, (uint32_t)w + 64, (uint32_t)h + 64, err))
+		if (!plane_alloc(a, p, (uint32_t)w + SPARE, (uint32_t)h + SPARE, err))
 			return false;
 		p->w = (uint32_t)w;
 		p->h = (uint32_t)h;
@@ -538,43 +600,52 @@ struct tile_job {
 	struct arena *scratch;
 };
 
-static bool read_jpeg_tile(struct tile_job *j, uint32_t index, uint32_t x, uint32_t y, uint32_t rows,
-			   struct error *err)
+static uint32_t at_most(uint32_t n, uint32_t most)
 {
-	const struct tiff_level *l = j->t->level;
-	struct jpeg_stream like = j->f->jpeg;
-	uint8_t *at[3] = {0};
-	size_t stride[3] = {0};
-	uint32_t room[3] = {0};
-	struct str stream;
-	unsigned n = (unsigned)j->t->eighths;
+	return n < most ? n : most;
+}
 
-	if (!read_stream(j->f, j->scratch, index, &stream, err))
+/* The tile at column x, row y of the level's tiles. */
+static bool read_jpeg_tile(struct tile_job *j, uint32_t index, uint32_t x, uint32_t y, struct error *err)
+{
+	const struct touched *t = j->t;
+	const struct tiff_level *l = t->level;
+	struct jpeg_stream like = j->f->jpeg;
+	struct jpeg_place place = {.w = at_most(l->tile_w, l->w - x * l->tile_w),
+				   .h = at_most(l->tile_h, l->h - y * l->tile_h)};
+	struct str stream;
+	unsigned n = (unsigned)t->eighths;
+
+	if (!read_stream(j->f, l, j->scratch, index, &stream, err))
 		return false;
 	like.w = l->tile_w;
 	like.h = l->tile_h;
 	for (int i = 0; i < j->out->n; i++) {
 		const struct plane *p = &j->out->plane[i];
 		bool chroma = i > 0 && j->f->model == MODEL_YCC;
-		uint32_t sub_x = chroma ? j->t->sub_x : 1, sub_y = chroma ? j->t->sub_y : 1;
-		uint64_t column = (uint64_t)x * l->tile_w * n / 8 / sub_x;
-		uint64_t row = (uint64_t)y * l->tile_h * n / 8 / sub_y;
-		at[i] = p->at + row * p->stride + column;
-		stride[i] = p->stride;
-		room[i] = (uint32_t)((uint64_t)rows * n / 8 / sub_y) + 64 / sub_y;
+		uint32_t sub_x = chroma ? t->sub_x : 1, sub_y = chroma ? t->sub_y : 1;
+		uint64_t column = (uint64_t)(x - t->first_x) * l->tile_w * n / 8 / sub_x;
+		uint64_t row = (uint64_t)(y - t->first_y) * l->tile_h * n / 8 / sub_y;
+		place.at[i] = p->at + row * p->stride + column;
+		place.stride[i] = p->stride;
 		/* Beyond this tile's rows lie the next tile's, decoded later, or spare rows. */
+		place.rows_room[i] = (uint32_t)((uint64_t)l->tile_h * n / 8 / sub_y) + SPARE;
 	}
-	bool ok = jpeg_tiles_read(j->jpeg, stream, &like, (int)n, at, stride, room, err);
+	bool ok = jpeg_tiles_read(j->jpeg, stream, &like, (int)n, &place, err);
 	arena_drop_block(j->scratch, (void *)stream.at);
 	return ok;
 }
 
-static bool read_plain_tile(struct tile_job *j, uint32_t index, uint32_t x, uint32_t y, uint32_t rows,
-			    struct error *err)
+static bool read_plain_tile(struct tile_job *j, uint32_t index, uint32_t x, uint32_t y, struct error *err)
 {
-	const struct tiff_level *l = j->t->level;
+	const struct touched *t = j->t;
+	const struct tiff_level *l = t->level;
+	uint32_t rows = l->tiled ? l->tile_h : at_most(l->tile_h, l->h - y * l->tile_h);
+	uint64_t offset, stored;
 	size_t n = j->f->samples, row_bytes = (size_t)l->tile_w * n;
 	tmsize_t want = (tmsize_t)(row_bytes * rows);
+	if (!find_stream(j->f, l, index, &offset, &stored, err))
+		return false;
 	tmsize_t got = l->tiled ? TIFFReadEncodedTile(j->f->tif, index, j->buffer, j->buffer_bytes)
 				: TIFFReadEncodedStrip(j->f->tif, index, j->buffer, want);
 	if (got < want)
@@ -585,7 +656,8 @@ static bool read_plain_tile(struct tile_job *j, uint32_t index, uint32_t x, uint
 		const uint8_t *from = j->buffer + k * row_bytes;
 		for (int i = 0; i < j->out->n; i++) {
 			const struct plane *p = &j->out->plane[i];
-			uint8_t *to = p->at + ((size_t)y * l->tile_h + k) * p->stride + (size_t)x * l->tile_w;
+			uint8_t *to = p->at + ((size_t)(y - t->first_y) * l->tile_h + k) * p->stride +
+				      (size_t)(x - t->first_x) * l->tile_w;
 			for (uint32_t c = 0; c < l->tile_w; c++)
 				to[c] = from[c * n + (size_t)i] ^ invert;
 		}
@@ -615,22 +687,16 @@ static bool read_tiles(struct tile_job *j, struct error *err)
 			return false;
 	} else {
 		j->buffer_bytes = l->tiled ? TIFFTileSize(j->f->tif) : TIFFStripSize(j->f->tif);
-		if (j->buffer_bytes <= 0 || (uint64_t)j->buffer_bytes < (uint64_t)l->tile_w * l->tile_h * j->f->samples)
+		if (j->buffer_bytes <= 0 || (uint64_t)j->buffer_bytes < tile_bytes(j->f, l))
 			return damaged(err, "a tile size that makes no sense");
 		j->buffer = arena_block(j->scratch, (size_t)j->buffer_bytes, err);
 		if (!j->buffer)
 			return false;
 	}
-	for (uint32_t y = t->first_y; y < t->end_y; y++) {
-		uint32_t left = l->h - y * l->tile_h;
-		uint32_t rows = l->tiled || left > l->tile_h ? l->tile_h : left;
-		for (uint32_t x = t->first_x; x < t->end_x; x++) {
-			uint32_t index = y * per_row + x;
-			if (!(jpeg ? read_jpeg_tile : read_plain_tile)(j, index, x - t->first_x, y - t->first_y,
-								       rows, err))
+	for (uint32_t y = t->first_y; y < t->end_y; y++)
+		for (uint32_t x = t->first_x; x < t->end_x; x++)
+			if (!(jpeg ? read_jpeg_tile : read_plain_tile)(j, y * per_row + x, x, y, err))
 				return false;
-		}
-	}
 	return true;
 }
 
