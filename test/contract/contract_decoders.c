@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "image/colour.h"
+#include "memory.h"
 
 static struct picture open_sample(struct arena *a, const char *name)
 {
@@ -215,39 +216,6 @@ static void pyramids_have_levels(void **state)
 	}
 }
 
-/* A number of /proc/self/status, in bytes; 0 if it is not there. */
-static uint64_t status_bytes(const char *name)
-{
-	char line[256];
-	unsigned long kib = 0;
-	FILE *f = fopen("/proc/self/status", "r");
-	while (f && fgets(line, sizeof line, f))
-		if (strncmp(line, name, strlen(name)) == 0)
-			kib = strtoul(line + strlen(name), NULL, 10);
-	if (f)
-		fclose(f);
-	return (uint64_t)kib * 1024;
-}
-
-static bool reset_peak(void)
-{
-	FILE *f = fopen("/proc/self/clear_refs", "w");
-	bool ok = f && fputs("5", f) >= 0;
-	if (f)
-		ok &= fclose(f) == 0;
-	return ok;
-}
-
-/* What sanitizers keep beside every block is not the decoders' memory. */
-#if defined(__SANITIZE_ADDRESS__)
-#define PEAK_IS_TRUE 0
-#elif defined(__has_feature)
-#define PEAK_IS_TRUE (!__has_feature(address_sanitizer))
-#else
-#define PEAK_IS_TRUE 1
-#endif
-#define PEAK_SLACK (UINT64_C(512) << 10)
-
 /* The estimate is what refuses requests: never below what a read takes, libraries included, and not so far
  * above that it refuses what could be done. */
 static void estimates_hold(void **state)
@@ -263,17 +231,16 @@ static void estimates_hold(void **state)
 				struct picture p = open_sample(a, samples[i].file);
 				struct wants w = {.region = regions[r], .step_x = steps[k / 2], .step_y = steps[k / 2],
 						  .gray = k % 2, .chroma_x = 2, .chroma_y = 2};
-				uint64_t estimate = p.decoder->memory(&p, &w), peak;
+				uint64_t estimate = p.decoder->memory(&p, &w);
 				struct error err = {0};
 				struct image image;
-				bool measured = PEAK_IS_TRUE && reset_peak();
-				uint64_t before = status_bytes("VmRSS:");
+				uint64_t started = peak_start();
 				assert_true(p.decoder->read(a, &p, &w, &image, &err));
-				peak = measured ? status_bytes("VmHWM:") : before;
-				if (arena_peak_bytes(a) > estimate || peak > before + estimate + PEAK_SLACK)
+				uint64_t peak = peak_since(started);
+				if (arena_peak_bytes(a) > estimate || peak > estimate + PEAK_SLACK)
 					fail_msg("%s region %zu step %g: %llu and %llu bytes of %llu", samples[i].file, r,
 						 steps[k / 2], (unsigned long long)arena_peak_bytes(a),
-						 (unsigned long long)(peak - before), (unsigned long long)estimate);
+						 (unsigned long long)peak, (unsigned long long)estimate);
 				if (estimate > (uint64_t)12 * W * H + (4 << 20))
 					fail_msg("%s region %zu step %g: estimated at %llu", samples[i].file, r,
 						 steps[k / 2], (unsigned long long)estimate);
