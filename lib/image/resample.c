@@ -65,11 +65,6 @@ static const struct {
 	[FILTER_TRIANGLE] = {triangle, 1},
 };
 
-double filter_support(enum filter filter)
-{
-	return filters[filter].support;
-}
-
 /* The windows of all output samples along one axis. */
 struct windows {
 	bool copy;                     /* every window is one sample of weight 1 */
@@ -257,4 +252,12 @@ bool resample(struct arena *a, const struct plane *in, struct axis across, struc
 	drop_windows(a, &y);
 	drop_windows(a, &x);
 	return ok;
+}
+
+uint64_t resample_memory(uint64_t samples, uint32_t n)
+{
+	/* 6 scale + 2 taps an output sample, and n times scale is the larger number of the two. */
+	uint64_t larger = samples > n ? samples : n, taps = 6 * larger + (2 + LANES) * (uint64_t)n;
+	uint64_t row = samples + 6 * (larger / n + 1) + 2 + LANES;
+	return taps * sizeof(float) + (uint64_t)n * 2 * sizeof(uint32_t) + row * sizeof(float);
 }
