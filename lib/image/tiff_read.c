@@ -21,7 +21,7 @@
 
 #include <tiffio.h>
 
-#include "jpeg_read.h"
+#include "jpeg_tiles.h"
 
 #define MAX_DIRECTORIES 65536
 #define LIBTIFF_MAX_BYTES (UINT64_C(1) << 30)   /* of one allocation */
@@ -497,7 +497,7 @@ static struct touched touch(const struct picture *p, const struct wants *w)
 	t.eighths = choose_eighths(f, l, w);
 	t.sub_x = f->jpeg.chroma_x;
 	t.sub_y = f->jpeg.chroma_y;
-	jpeg_chroma_at(t.eighths, &t.sub_x, &t.sub_y);
+	dct_chroma(t.eighths, &t.sub_x, &t.sub_y);
 	double dx = l->dx * 8 / t.eighths, dy = l->dy * 8 / t.eighths;
 	bool ycc = f->model == MODEL_YCC;
 	struct rect r = decoder_cover(p, w, dx, dy, ycc ? t.sub_x : 0, ycc ? t.sub_y : 0);
@@ -611,12 +611,11 @@ static bool read_jpeg_tile(struct tile_job *j, uint32_t index, uint32_t x, uint3
 	const struct touched *t = j->t;
 	const struct tiff_level *l = t->level;
 	struct jpeg_stream like = j->f->jpeg;
-	struct jpeg_place place = {.w = at_most(l->tile_w, l->w - x * l->tile_w),
-				   .h = at_most(l->tile_h, l->h - y * l->tile_h)};
-	struct str stream;
+	struct jpeg_tile tile = {.seen_w = at_most(l->tile_w, l->w - x * l->tile_w),
+				 .seen_h = at_most(l->tile_h, l->h - y * l->tile_h)};
 	unsigned n = (unsigned)t->eighths;
 
-	if (!read_stream(j->f, l, j->scratch, index, &stream, err))
+	if (!read_stream(j->f, l, j->scratch, index, &tile.stream, err))
 		return false;
 	like.w = l->tile_w;
 	like.h = l->tile_h;
@@ -626,13 +625,13 @@ static bool read_jpeg_tile(struct tile_job *j, uint32_t index, uint32_t x, uint3
 		uint32_t sub_x = chroma ? t->sub_x : 1, sub_y = chroma ? t->sub_y : 1;
 		uint64_t column = (uint64_t)(x - t->first_x) * l->tile_w * n / 8 / sub_x;
 		uint64_t row = (uint64_t)(y - t->first_y) * l->tile_h * n / 8 / sub_y;
-		place.at[i] = p->at + row * p->stride + column;
-		place.stride[i] = p->stride;
+		tile.to[i].at = p->at + row * p->stride + column;
+		tile.to[i].stride = p->stride;
 		/* Beyond this tile's rows lie the next tile's, decoded later, or spare rows. */
-		place.rows_room[i] = (uint32_t)((uint64_t)l->tile_h * n / 8 / sub_y) + SPARE;
+		tile.to[i].h = (uint32_t)((uint64_t)l->tile_h * n / 8 / sub_y) + SPARE;
 	}
-	bool ok = jpeg_tiles_read(j->jpeg, stream, &like, (int)n, &place, err);
-	arena_drop_block(j->scratch, (void *)stream.at);
+	bool ok = jpeg_tiles_read(j->jpeg, &tile, &like, (int)n, err);
+	arena_drop_block(j->scratch, (void *)tile.stream.at);
 	return ok;
 }
 
