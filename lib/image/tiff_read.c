@@ -2,12 +2,6 @@
 /*
  * How a region of a TIFF becomes planes.
  *
- * open walks the directories once and keeps, for the page asked for, its levels: the page itself,
- * the reduced images in its SubIFDs, and the following pages as long as they are halvings of it. A
- * page counts as a halving if its sides are the floor or ceil of the page's over 2, 4, 8... and it
- * is marked as a reduced image or, unmarked, tiled like the page: a plain multi-page TIFF is no
- * pyramid.
- *
  * read takes the smallest level whose step is at most the one wanted, covers the region with whole
  * tiles (a strip is a tile as wide as the level), and lets each tile be decoded to its place in
  * planes that span these tiles. The planes are then cut to the level's sides, so that the padding
@@ -16,381 +10,18 @@
 #include "tiff_read.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include <tiffio.h>
 
-#include "jpeg_tiles.h"
+#include "tiff_levels.h"
 
-#define MAX_DIRECTORIES 65536
-#define LIBTIFF_MAX_BYTES (UINT64_C(1) << 30)   /* of one allocation */
-#define MAX_TILE_SAMPLES (UINT64_C(1) << 40)
 /* Whole blocks are written beyond a tile's last column and row. */
 #define SPARE 64
-#define STREAM_SLACK_BYTES 65536                /* headers, tables and profiles in JPEG streams */
-
-struct tiff_level {
-	uint64_t directory;            /* its offset in the file */
-	uint32_t w, h;
-	uint32_t tile_w, tile_h;       /* strips: the level's width, rows per strip */
-	bool tiled;
-	double dx, dy;
-};
-
-struct tiff_file {
-	TIFF *tif;
-	struct source *source;
-	struct error *err;             /* of the call in hand */
-	struct tiff_level level[FACTS_MAX_LEVELS];
-	int n_levels;
-	uint16_t compression, photometric, samples;
-	enum model model;
-	struct jpeg_stream jpeg;       /* of the first tile, for JPEG compression */
-	uint64_t offset;               /* libtiff's own cursor */
-};
-
-static tmsize_t on_read(thandle_t handle, void *at, tmsize_t n)
-{
-	struct tiff_file *f = (struct tiff_file *)handle;
-	int64_t got = source_read_up_to(f->source, at, (size_t)n, f->offset, f->err);
-	/* Never -1: libtiff 4.5 counts it as a size, and clears memory before its buffer. */
-	if (got < 0)
-		return 0;
-	f->offset += (uint64_t)got;
-	return (tmsize_t)got;
-}
-
-static tmsize_t on_write(thandle_t handle, void *at, tmsize_t n)
-{
-	(void)handle;
-	(void)at;
-	(void)n;
-	return -1;
-}
-
-static toff_t on_seek(thandle_t handle, toff_t offset, int whence)
-{
-	struct tiff_file *f = (struct tiff_file *)handle;
-	uint64_t base = whence == SEEK_CUR   ? f->offset
-			: whence == SEEK_END ? f->source->validator.length
-					     : 0;
-	f->offset = base + offset;
-	return f->offset;
-}
-
-static int on_close(thandle_t handle)
-{
-	(void)handle;
-	return 0;
-}
-
-static toff_t on_size(thandle_t handle)
-{
-	return ((struct tiff_file *)handle)->source->validator.length;
-}
-
-/* The first message is the cause; what follows is its echo. */
-static int on_error(TIFF *tif, void *user, const char *module, const char *format, va_list args)
-{
-	struct tiff_file *f = user;
-	char text[300];
-	(void)tif;
-	if (f->err->status)
-		return 1;
-	vsnprintf(text, sizeof text, format, args);
-	fail(f->err, 500, REASON_DAMAGED, "The image is damaged.", "libtiff: %s: %s",
-	     module ? module : "", text);
-	return 1;
-}
-
-static int on_warning(TIFF *tif, void *user, const char *module, const char *format, va_list args)
-{
-	(void)tif;
-	(void)user;
-	(void)module;
-	(void)format;
-	(void)args;
-	return 1;
-}
-
-static void close_tiff(void *what)
-{
-	struct tiff_file *f = what;
-	if (f->tif)
-		TIFFClose(f->tif);
-}
-
-/* Makes err the error of this call; libtiff fills it through on_error. */
-static void begin(struct tiff_file *f, struct error *err)
-{
-	*err = (struct error){0};
-	f->err = err;
-}
-
-/* After a libtiff call that failed: err has its message, or none if it gave none. */
-static bool damaged(struct error *err, const char *what)
-{
-	if (err->status)
-		return false;
-	return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "libtiff: %s", what);
-}
-
-static bool unsupported(struct error *err, const char *what, unsigned value)
-{
-	return fail(err, 501, REASON_UNSUPPORTED, "This kind of TIFF is not supported.", "%s %u", what,
-		    value);
-}
 
 static bool tiff_knows(const uint8_t *h, size_t n)
 {
 	return n >= 4 && ((h[0] == 'I' && h[1] == 'I' && (h[2] == 42 || h[2] == 43) && h[3] == 0) ||
 			  (h[0] == 'M' && h[1] == 'M' && h[2] == 0 && (h[3] == 42 || h[3] == 43)));
-}
-
-static uint16_t tag16(TIFF *tif, uint32_t tag, uint16_t otherwise)
-{
-	uint16_t v = otherwise;
-	if (!TIFFGetFieldDefaulted(tif, tag, &v))
-		v = otherwise;
-	return v;
-}
-
-static uint32_t tag32(TIFF *tif, uint32_t tag, uint32_t otherwise)
-{
-	uint32_t v = otherwise;
-	if (!TIFFGetFieldDefaulted(tif, tag, &v))
-		v = otherwise;
-	return v;
-}
-
-static bool read_level(struct tiff_file *f, struct tiff_level *l)
-{
-	TIFF *tif = f->tif;
-	*l = (struct tiff_level){.directory = TIFFCurrentDirOffset(tif),
-				 .w = tag32(tif, TIFFTAG_IMAGEWIDTH, 0),
-				 .h = tag32(tif, TIFFTAG_IMAGELENGTH, 0),
-				 .tiled = TIFFIsTiled(tif) != 0};
-	if (l->tiled) {
-		l->tile_w = tag32(tif, TIFFTAG_TILEWIDTH, 0);
-		l->tile_h = tag32(tif, TIFFTAG_TILELENGTH, 0);
-	} else {
-		l->tile_w = l->w;
-		l->tile_h = tag32(tif, TIFFTAG_ROWSPERSTRIP, l->h);
-		if (l->tile_h > l->h)
-			l->tile_h = l->h;
-	}
-	return l->w && l->h && l->tile_w && l->tile_h && l->w <= FACTS_MAX_SIDE && l->h <= FACTS_MAX_SIDE &&
-	       (uint64_t)l->tile_w * l->tile_h <= MAX_TILE_SAMPLES;
-}
-
-/* Whether the JPEG tiles of a level, laid side by side, have a common grid of chroma samples. */
-static bool suits_chroma(const struct tiff_file *f, const struct tiff_level *l)
-{
-	return f->compression != COMPRESSION_JPEG || ((l->tile_w % f->jpeg.chroma_x == 0 || l->tile_w >= l->w) &&
-						      (l->tile_h % f->jpeg.chroma_y == 0 || l->tile_h >= l->h));
-}
-
-static bool is_half(uint32_t side, uint32_t full, unsigned k)
-{
-	return k < 32 && (side == full >> k || side == (full >> k) + ((full & ((1u << k) - 1)) != 0));
-}
-
-static double level_step(uint32_t side, uint32_t full)
-{
-	for (unsigned k = 0; k < 31; k++)
-		if (is_half(side, full, k))
-			return (double)(1u << k);
-	return (double)full / side;
-}
-
-/* The current directory as a further level, if it is one of the page's. */
-static bool add_level(struct tiff_file *f, bool marked)
-{
-	struct tiff_level l;
-	const struct tiff_level *full = &f->level[0], *last = &f->level[f->n_levels - 1];
-	if (f->n_levels == FACTS_MAX_LEVELS || !read_level(f, &l) || l.w > last->w || l.h > last->h ||
-	    (l.w == last->w && l.h == last->h) || !suits_chroma(f, &l))
-		return false;
-	if (tag16(f->tif, TIFFTAG_COMPRESSION, 1) != f->compression ||
-	    tag16(f->tif, TIFFTAG_PHOTOMETRIC, 0) != f->photometric ||
-	    tag16(f->tif, TIFFTAG_SAMPLESPERPIXEL, 1) != f->samples ||
-	    tag16(f->tif, TIFFTAG_BITSPERSAMPLE, 1) != 8 ||
-	    tag16(f->tif, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT) != SAMPLEFORMAT_UINT ||
-	    (f->samples > 1 && tag16(f->tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG) != PLANARCONFIG_CONTIG))
-		return false;
-	l.dx = level_step(l.w, full->w);
-	l.dy = level_step(l.h, full->h);
-	bool halves = false;
-	for (unsigned k = 1; k < 31; k++)
-		halves |= is_half(l.w, full->w, k) && is_half(l.h, full->h, k);
-	bool same_shape = fabs(l.dx - l.dy) < 0.02 * l.dx + 2.0 / (l.w < l.h ? l.w : l.h);
-	if (!(halves && l.tiled && full->tiled) && !(marked && same_shape))
-		return false;
-	f->level[f->n_levels++] = l;
-	return true;
-}
-
-static bool is_reduced(struct tiff_file *f)
-{
-	return tag32(f->tif, TIFFTAG_SUBFILETYPE, 0) & FILETYPE_REDUCEDIMAGE;
-}
-
-static void add_sub_levels(struct tiff_file *f, struct arena *a)
-{
-	uint16_t n = 0;
-	toff_t *offsets;
-	if (!TIFFGetField(f->tif, TIFFTAG_SUBIFD, &n, &offsets) || !n)
-		return;
-	uint64_t *kept = arena_array(a, uint64_t, n);
-	memcpy(kept, offsets, n * sizeof *kept);
-	for (int i = 0; i < n && i < FACTS_MAX_LEVELS; i++)
-		if (TIFFSetSubDirectory(f->tif, kept[i]))
-			add_level(f, true);
-}
-
-/* Goes to the page-th directory that is no reduced image. */
-static bool find_page(struct tiff_file *f, uint32_t page, struct error *err)
-{
-	for (uint32_t seen = is_reduced(f) ? 0 : 1, i = 0; seen < page; i++) {
-		if (i >= MAX_DIRECTORIES || !TIFFReadDirectory(f->tif)) {
-			/* A file of reduced images only: the first one is its page. */
-			if (page == 1 && TIFFSetDirectory(f->tif, 0))
-				return true;
-			return fail(err, 404, REASON_NOT_FOUND, "The image has no such page.",
-				    "fewer than %u pages", page);
-		}
-		seen += !is_reduced(f);
-	}
-	return true;
-}
-
-/* What of the many kinds of TIFF is decoded here. */
-static bool check_kind(struct tiff_file *f, struct error *err)
-{
-	TIFF *tif = f->tif;
-	f->compression = tag16(tif, TIFFTAG_COMPRESSION, COMPRESSION_NONE);
-	f->samples = tag16(tif, TIFFTAG_SAMPLESPERPIXEL, 1);
-	if (!TIFFGetField(tif, TIFFTAG_PHOTOMETRIC, &f->photometric))
-		f->photometric = f->samples >= 3 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
-	uint16_t bits = tag16(tif, TIFFTAG_BITSPERSAMPLE, 1);
-	uint16_t format = tag16(tif, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT);
-	uint16_t planar = tag16(tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
-	bool jpeg = f->compression == COMPRESSION_JPEG;
-
-	switch (f->compression) {
-	case COMPRESSION_NONE:
-	case COMPRESSION_LZW:
-	case COMPRESSION_PACKBITS:
-	case COMPRESSION_ADOBE_DEFLATE:
-	case COMPRESSION_DEFLATE:
-	case COMPRESSION_JPEG:
-		break;
-	default:
-		return unsupported(err, "compression", f->compression);
-	}
-	switch (f->photometric) {
-	case PHOTOMETRIC_MINISBLACK:
-	case PHOTOMETRIC_MINISWHITE:
-		f->model = MODEL_GRAY;
-		break;
-	case PHOTOMETRIC_RGB:
-		f->model = MODEL_RGB;
-		break;
-	case PHOTOMETRIC_YCBCR:
-		if (!jpeg)
-			return unsupported(err, "YCbCr with compression", f->compression);
-		f->model = MODEL_YCC;
-		break;
-	default:
-		return unsupported(err, "photometric interpretation", f->photometric);
-	}
-	if (bits != 8 || format != SAMPLEFORMAT_UINT)
-		return unsupported(err, "bits per sample", bits);
-	if (f->samples != model_planes(f->model))
-		return unsupported(err, "samples per pixel", f->samples);
-	if (planar != PLANARCONFIG_CONTIG && f->samples > 1)
-		return unsupported(err, "planar configuration", planar);
-	return true;
-}
-
-static uint64_t tile_bytes(const struct tiff_file *f, const struct tiff_level *l)
-{
-	return (uint64_t)l->tile_w * l->tile_h * f->samples;
-}
-
-/* More bytes than this no stored tile or strip can need: part of the memory estimate. */
-static uint64_t stream_limit(const struct tiff_file *f, const struct tiff_level *l)
-{
-	uint64_t limit = 2 * tile_bytes(f, l) + STREAM_SLACK_BYTES, length = f->source->validator.length;
-	return limit < length ? limit : length;
-}
-
-/* Where a stored tile or strip of the current directory is. libtiff itself goes on with offset 0 where
- * its table could not be read, and makes a picture of the file's first bytes. */
-static bool find_stream(struct tiff_file *f, const struct tiff_level *l, uint32_t index, uint64_t *offset,
-			uint64_t *n, struct error *err)
-{
-	int no_offset = 0, no_size = 0;
-	*offset = TIFFGetStrileOffsetWithErr(f->tif, index, &no_offset);
-	*n = TIFFGetStrileByteCountWithErr(f->tif, index, &no_size);
-	if (no_offset || no_size || !*offset || !*n)
-		return damaged(err, "a tile or strip is nowhere");
-	/* What is stored plainly is read by its own size. */
-	return f->compression == COMPRESSION_NONE || *n <= stream_limit(f, l) ||
-	       damaged(err, "a tile or strip has more bytes than it can need");
-}
-
-static bool read_stream(struct tiff_file *f, const struct tiff_level *l, struct arena *a, uint32_t index,
-			struct str *out, struct error *err)
-{
-	uint64_t offset, n;
-	if (!find_stream(f, l, index, &offset, &n, err))
-		return false;
-	char *at = arena_block(a, n, err);
-	*out = (struct str){at, n};
-	return at && source_read(f->source, at, n, offset, err);
-}
-
-static bool open_jpeg(struct tiff_file *f, struct arena *a, struct jpeg_tiles **tiles,
-		      struct error *err)
-{
-	uint32_t n = 0;
-	const void *tables = NULL;
-	if (!TIFFGetField(f->tif, TIFFTAG_JPEGTABLES, &n, &tables))
-		n = 0;
-	return jpeg_tiles_open(a, (struct str){tables, n}, tiles, err);
-}
-
-/* Sampling and kind of the JPEG streams, from the first one: tags may lie about them. */
-static bool probe_jpeg(struct tiff_file *f, struct error *err)
-{
-	struct arena *scratch = arena_open();
-	struct jpeg_tiles *tiles;
-	struct str stream;
-	bool ok = open_jpeg(f, scratch, &tiles, err) && read_stream(f, &f->level[0], scratch, 0, &stream, err) &&
-		  jpeg_tiles_probe(tiles, stream, &f->jpeg, err);
-	arena_close(scratch);
-	if (!ok)
-		return false;
-	if (f->jpeg.components != f->samples || f->jpeg.w > f->level[0].tile_w ||
-	    f->jpeg.h > f->level[0].tile_h)
-		return damaged(err, "the JPEG streams differ from the directory");
-	if (f->model == MODEL_RGB && (f->jpeg.chroma_x > 1 || f->jpeg.chroma_y > 1))
-		return unsupported(err, "RGB with subsampled components in JPEG, columns", f->jpeg.chroma_x);
-	if (!suits_chroma(f, &f->level[0]))
-		return unsupported(err, "JPEG with subsampled chroma in strips of height", f->level[0].tile_h);
-	return true;
-}
-
-static void copy_profile(struct tiff_file *f, struct arena *a, struct picture *p)
-{
-	uint32_t n = 0;
-	const void *icc = NULL;
-	if (!TIFFGetField(f->tif, TIFFTAG_ICCPROFILE, &n, &icc) || !n)
-		return;
-	p->icc = (const uint8_t *)arena_strndup(a, icc, n);
-	p->icc_bytes = n;
 }
 
 static void fill_facts(const struct tiff_file *f, struct picture *p)
@@ -405,8 +36,8 @@ static void fill_facts(const struct tiff_file *f, struct picture *p)
 		facts->tile_h = full->tile_h;
 	}
 	if (f->model == MODEL_YCC) {
-		facts->chroma_x = f->jpeg.chroma_x;
-		facts->chroma_y = f->jpeg.chroma_y;
+		facts->chroma_x = full->jpeg.chroma_x;
+		facts->chroma_y = full->jpeg.chroma_y;
 	}
 	facts->n_levels = f->n_levels;
 	for (int i = 0; i < f->n_levels; i++) {
@@ -415,49 +46,11 @@ static void fill_facts(const struct tiff_file *f, struct picture *p)
 	}
 }
 
-static bool open_file(struct tiff_file *f, struct source *source, struct arena *a, struct error *err)
-{
-	TIFFOpenOptions *o = TIFFOpenOptionsAlloc();
-	if (!o)
-		return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.",
-			    "no memory for libtiff");
-	TIFFOpenOptionsSetErrorHandlerExtR(o, on_error, f);
-	TIFFOpenOptionsSetWarningHandlerExtR(o, on_warning, f);
-	TIFFOpenOptionsSetMaxSingleMemAlloc(o, (tmsize_t)LIBTIFF_MAX_BYTES);
-	f->source = source;
-	f->tif = TIFFClientOpenExt("source", "rmDO", (thandle_t)f, on_read, on_write, on_seek, on_close,
-				   on_size, NULL, NULL, o);
-	TIFFOpenOptionsFree(o);
-	arena_defer(a, close_tiff, f);
-	return f->tif ? true : damaged(err, "it cannot be opened");
-}
-
 static bool tiff_open(struct arena *a, uint32_t page, struct picture *p, struct error *err)
 {
-	struct tiff_file *f = arena_new(a, struct tiff_file);
-	begin(f, err);
-	if (!open_file(f, p->source, a, err) || !find_page(f, page, err) || !check_kind(f, err))
+	struct tiff_file *f;
+	if (!tiff_file_open(a, page, p, &f, err))
 		return false;
-	if (!read_level(f, &f->level[0]))
-		return damaged(err, "sides that make no image");
-	f->level[0].dx = f->level[0].dy = 1;
-	f->n_levels = 1;
-
-	uint16_t orientation = tag16(f->tif, TIFFTAG_ORIENTATION, 1);
-	p->facts.orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
-	copy_profile(f, a, p);
-	if (f->compression == COMPRESSION_JPEG && !probe_jpeg(f, err))
-		return false;
-
-	add_sub_levels(f, a);
-	if (TIFFSetSubDirectory(f->tif, f->level[0].directory))
-		while (f->n_levels < FACTS_MAX_LEVELS && TIFFReadDirectory(f->tif) &&
-		       add_level(f, is_reduced(f)))
-			;
-	/* Damage behind the pages that are used does not matter; what could not be read might be a level. */
-	if (p->source->has_failed)
-		return source_blame(p->source, err);
-	*err = (struct error){0};
 	p->codec = f;
 	fill_facts(f, p);
 	return true;
@@ -482,7 +75,7 @@ static const struct tiff_level *choose_level(const struct tiff_file *f, const st
 /* Tiles can be scaled only if a tile's side stays whole blocks of whole samples. */
 static int choose_eighths(const struct tiff_file *f, const struct tiff_level *l, const struct wants *w)
 {
-	uint32_t across = 8u * f->jpeg.chroma_x, down = 8u * f->jpeg.chroma_y;
+	uint32_t across = 8u * l->jpeg.chroma_x, down = 8u * l->jpeg.chroma_y;
 	if (f->compression != COMPRESSION_JPEG || (l->tiled && l->tile_w % across) ||
 	    (l->tile_h % down && l->tile_h < l->h))
 		return 8;
@@ -495,8 +88,8 @@ static struct touched touch(const struct picture *p, const struct wants *w)
 	struct touched t = {.level = choose_level(f, w)};
 	const struct tiff_level *l = t.level;
 	t.eighths = choose_eighths(f, l, w);
-	t.sub_x = f->jpeg.chroma_x;
-	t.sub_y = f->jpeg.chroma_y;
+	t.sub_x = l->jpeg.chroma_x;
+	t.sub_y = l->jpeg.chroma_y;
 	dct_chroma(t.eighths, &t.sub_x, &t.sub_y);
 	double dx = l->dx * 8 / t.eighths, dy = l->dy * 8 / t.eighths;
 	bool ycc = f->model == MODEL_YCC;
@@ -533,7 +126,7 @@ static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
 {
 	const struct tiff_file *f = p->codec;
 	struct touched t = touch(p, w);
-	uint64_t tile = tile_bytes(f, t.level), bytes = 1 << 20;
+	uint64_t tile = tiff_tile_bytes(f, t.level), bytes = 1 << 20;
 	double planes = 0;             /* may be more than 64 bits can say */
 	for (int i = 0; i < model_planes(f->model); i++) {
 		uint64_t across, down;
@@ -542,10 +135,10 @@ static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
 	}
 	/* One tile as stored, and decoded (by libtiff) or as coefficients (by libjpeg). */
 	if (f->compression != COMPRESSION_NONE)
-		bytes += stream_limit(f, t.level);
+		bytes += tiff_stream_limit(f, t.level);
 	if (f->compression != COMPRESSION_JPEG)
 		bytes += tile;
-	else if (f->jpeg.progressive)
+	else if (t.level->jpeg.progressive)
 		bytes += 2 * tile + (uint64_t)f->samples * 64 * (t.level->tile_w + t.level->tile_h + 32);
 	return bytes + (uint64_t)fmin(planes, 0x1p62);
 }
@@ -562,7 +155,7 @@ static bool alloc_planes(struct arena *a, const struct tiff_file *f, const struc
 		uint64_t w, h;
 		plane_sides(f, t, i, &w, &h);
 		if (w + SPARE > FACTS_MAX_SIDE || h + SPARE > FACTS_MAX_SIDE)
-			return unsupported(err, "tiles of width", l->tile_w);
+			return tiff_unsupported(err, "tiles of width", l->tile_w);
 		if (!plane_alloc(a, p, (uint32_t)w + SPARE, (uint32_t)h + SPARE, err))
 			return false;
 		p->w = (uint32_t)w;
@@ -610,12 +203,12 @@ static bool read_jpeg_tile(struct tile_job *j, uint32_t index, uint32_t x, uint3
 {
 	const struct touched *t = j->t;
 	const struct tiff_level *l = t->level;
-	struct jpeg_stream like = j->f->jpeg;
+	struct jpeg_stream like = l->jpeg;
 	struct jpeg_tile tile = {.seen_w = at_most(l->tile_w, l->w - x * l->tile_w),
 				 .seen_h = at_most(l->tile_h, l->h - y * l->tile_h)};
 	unsigned n = (unsigned)t->eighths;
 
-	if (!read_stream(j->f, l, j->scratch, index, &tile.stream, err))
+	if (!tiff_read_stream(j->f, l, j->scratch, index, UINT64_MAX, &tile.stream, err))
 		return false;
 	like.w = l->tile_w;
 	like.h = l->tile_h;
@@ -643,12 +236,12 @@ static bool read_plain_tile(struct tile_job *j, uint32_t index, uint32_t x, uint
 	uint64_t offset, stored;
 	size_t n = j->f->samples, row_bytes = (size_t)l->tile_w * n;
 	tmsize_t want = (tmsize_t)(row_bytes * rows);
-	if (!find_stream(j->f, l, index, &offset, &stored, err))
+	if (!tiff_find_stream(j->f, l, index, &offset, &stored, err))
 		return false;
 	tmsize_t got = l->tiled ? TIFFReadEncodedTile(j->f->tif, index, j->buffer, j->buffer_bytes)
 				: TIFFReadEncodedStrip(j->f->tif, index, j->buffer, want);
 	if (got < want)
-		return damaged(err, "a tile or strip is short");
+		return tiff_damaged(err, "a tile or strip is short");
 
 	uint8_t invert = j->f->photometric == PHOTOMETRIC_MINISWHITE ? 255 : 0;
 	for (uint32_t k = 0; k < rows; k++) {
@@ -682,12 +275,12 @@ static bool read_tiles(struct tile_job *j, struct error *err)
 	bool jpeg = j->f->compression == COMPRESSION_JPEG;
 
 	if (jpeg) {
-		if (!open_jpeg(j->f, j->scratch, &j->jpeg, err))
+		if (!tiff_open_jpeg(j->f, j->scratch, &j->jpeg, err))
 			return false;
 	} else {
 		j->buffer_bytes = l->tiled ? TIFFTileSize(j->f->tif) : TIFFStripSize(j->f->tif);
-		if (j->buffer_bytes <= 0 || (uint64_t)j->buffer_bytes < tile_bytes(j->f, l))
-			return damaged(err, "a tile size that makes no sense");
+		if (j->buffer_bytes <= 0 || (uint64_t)j->buffer_bytes < tiff_tile_bytes(j->f, l))
+			return tiff_damaged(err, "a tile size that makes no sense");
 		j->buffer = arena_block(j->scratch, (size_t)j->buffer_bytes, err);
 		if (!j->buffer)
 			return false;
@@ -707,11 +300,11 @@ static bool tiff_read(struct arena *a, const struct picture *p, const struct wan
 	struct arena *scratch = arena_open();
 	struct tile_job job = {.f = f, .t = &t, .out = out, .scratch = scratch};
 
-	begin(f, err);
+	tiff_begin(f, err);
 	*out = (struct image){.model = f->model == MODEL_YCC && w->gray ? MODEL_GRAY : f->model,
 			      .icc = p->icc, .icc_bytes = p->icc_bytes};
 	out->n = model_planes(out->model);
-	bool ok = (TIFFSetSubDirectory(f->tif, t.level->directory) || damaged(err, "a level is gone")) &&
+	bool ok = (TIFFSetSubDirectory(f->tif, t.level->directory) || tiff_damaged(err, "a level is gone")) &&
 		  alloc_planes(a, f, &t, out, err) && read_tiles(&job, err);
 	arena_close(scratch);
 	if (!ok)
