@@ -37,7 +37,7 @@ static const struct sample samples[] = {
 	{"no-tag.tif", false, 3},	{"one-jpeg-strip.tif", false, 3}, {"restart-tiles.tif", false, 3},
 	{"scan-tiles.tif", false, 3},	{"small-blocks.tif", false, 3}, {"even-strips.tif", false, 3},
 	{"subs-jpeg.tif", false, 3},	{"pages-jpeg.tif", false, 3}, {"subs-deflate.tif", false, 0},
-	{"pages-deflate.tif", false, 0}, {"unpadded.tif", false, 3},
+	{"pages-deflate.tif", false, 0}, {"unpadded.tif", false, 3},   {"mixed-jpeg.tif", false, 3},
 };
 #define SAMPLES (sizeof samples / sizeof *samples)
 

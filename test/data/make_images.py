@@ -148,6 +148,12 @@ def make_kinds(folder, odd):
     write(folder, "subs-deflate.tif", pyramid(odd, False, down=True, rows=40, compression="deflate"))
     write(folder, "pages-deflate.tif", pyramid(odd, True, down=True, tile=(256, 256), compression="deflate"))
 
+    # Each level with a sampling of its own.
+    levels = list(halves(odd, False))
+    write(folder, "mixed-jpeg.tif",
+          tiff([page(level, tile=(128, 128), encode=jpeg_tile(x, y), **ycbcr)
+                for level, (x, y) in zip(levels, ((2, 2), (1, 1), (2, 1), (1, 2), (4, 1)))]))
+
     # Edge tiles that the writer did not pad.
     def unpadded(tile_w, tile_h):
         tiles = [odd[y:y + tile_h, x:x + tile_w] for y in range(0, h, tile_h) for x in range(0, w, tile_w)]
