@@ -204,8 +204,7 @@ static bool suits_chroma(const struct tiff_level *l)
 	       (l->tile_h % l->jpeg.chroma_y == 0 || l->tile_h >= l->h);
 }
 
-/* Sampling and kind of the current directory's JPEG streams, from the first one's head: tags may lie
- * about them, and levels may differ. */
+/* Sampling and kind of the page's JPEG streams, from the first one's head: tags may lie about them. */
 static bool probe_jpeg(struct tiff_file *f, struct tiff_level *l, struct error *err)
 {
 	struct arena *scratch = arena_open();
@@ -226,11 +225,23 @@ static bool probe_jpeg(struct tiff_file *f, struct tiff_level *l, struct error *
 	return true;
 }
 
+/* What the level in the current directory has in common with the full one, and its own sampling: libtiff
+ * has read that from the streams already, and says it by the tag. */
+static bool derive_jpeg(struct tiff_file *f, struct tiff_level *l)
+{
+	uint16_t x = 1, y = 1;
+	l->jpeg = f->level[0].jpeg;
+	if (f->model == MODEL_YCC && !TIFFGetFieldDefaulted(f->tif, TIFFTAG_YCBCRSUBSAMPLING, &x, &y))
+		return false;
+	l->jpeg.chroma_x = (uint8_t)x;
+	l->jpeg.chroma_y = (uint8_t)y;
+	return x >= 1 && x <= 4 && y >= 1 && y <= 4 && suits_chroma(l);
+}
+
 /* The current directory as a further level, if it is one of the page's. */
 static bool add_level(struct tiff_file *f, bool marked)
 {
 	struct tiff_level l;
-	struct error ignored = {0};
 	const struct tiff_level *full = &f->level[0], *last = &f->level[f->n_levels - 1];
 	if (f->n_levels == FACTS_MAX_LEVELS || !read_level(f, &l) || l.w > last->w || l.h > last->h ||
 	    (l.w == last->w && l.h == last->h))
@@ -250,7 +261,7 @@ static bool add_level(struct tiff_file *f, bool marked)
 	bool same_shape = fabs(l.dx - l.dy) < 0.02 * l.dx + 2.0 / (l.w < l.h ? l.w : l.h);
 	if (!(halves && l.tiled && full->tiled) && !(marked && same_shape))
 		return false;
-	if (f->compression == COMPRESSION_JPEG && !probe_jpeg(f, &l, &ignored))
+	if (f->compression == COMPRESSION_JPEG && !derive_jpeg(f, &l))
 		return false;
 	f->level[f->n_levels++] = l;
 	return true;
