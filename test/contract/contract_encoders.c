@@ -23,7 +23,8 @@ struct sampling {
 static const struct sampling samplings[] = {{1, 1}, {2, 1}, {1, 2}, {2, 2}, {4, 1}, {4, 2}};
 #define SAMPLINGS (sizeof samplings / sizeof *samplings)
 
-static const uint32_t sides[][2] = {{1, 1}, {1, 9}, {9, 1}, {8, 8}, {16, 16}, {15, 17}, {33, 63}, {65, 64}, {257, 3}, {100, 75}};
+static const uint32_t sides[][2] = {{1, 1},   {1, 9},	{9, 1},	  {8, 8},   {16, 16},
+				    {15, 17}, {33, 63}, {65, 64}, {257, 3}, {100, 75}};
 #define SIDES (sizeof sides / sizeof *sides)
 
 /* The picture: slow ramps of their own in each plane, so that every sample is known and no encoder loses much. */
@@ -70,7 +71,8 @@ static struct str encode(struct arena *a, const struct encoder *e, struct image 
 	struct buf *out = buf_open(a, BODY_LIMIT);
 	struct error err = {0};
 	if (!e->write(image, o, out, &err))
-		fail_msg("%s %u x %u: %d %s", format_name(e->format), image->plane[0].w, image->plane[0].h, err.status, err.why);
+		fail_msg("%s %u x %u: %d %s", format_name(e->format), image->plane[0].w, image->plane[0].h,
+			 err.status, err.why);
 	return buf_view(out);
 }
 
@@ -276,7 +278,8 @@ static void a_full_body_buffer_is_an_error(void **state)
 /* The worst that can be drawn, written at the highest quality and without compression, fits the estimated body. */
 static void noise_fits_the_estimated_body(void **state)
 {
-	static const uint32_t noise_sides[][2] = {{1, 1}, {1, 3000}, {3000, 1}, {7, 5}, {64, 64}, {130, 130}, {300, 200}, {900, 700}};
+	static const uint32_t noise_sides[][2] = {{1, 1},   {1, 3000},	{3000, 1},  {7, 5},
+						  {64, 64}, {130, 130}, {300, 200}, {900, 700}};
 	struct encode_options most = {.jpeg_quality = 100, .png_compression = 0};
 	int format = -1;
 	const struct encoder *e;
