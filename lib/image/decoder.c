@@ -86,3 +86,12 @@ int dct_eighths(const struct wants *w, double level_step_x, double level_step_y)
 		n *= 2;
 	return n;
 }
+
+void dct_chroma(int eighths, uint8_t *chroma_x, uint8_t *chroma_y)
+{
+	int size = eighths;
+	while (size < 8 && *chroma_x * eighths % (size * 2) == 0 && *chroma_y * eighths % (size * 2) == 0)
+		size *= 2;
+	*chroma_x = (uint8_t)(*chroma_x * eighths / size);
+	*chroma_y = (uint8_t)(*chroma_y * eighths / size);
+}

@@ -76,4 +76,8 @@ struct rect decoder_cover(const struct picture *p, const struct wants *w, double
  * still has 1.5 times the samples wanted; 8 if none has. Exactly as many is the worst choice. */
 int dct_eighths(const struct wants *w, double level_step_x, double level_step_y);
 
+/* Luma samples per chroma sample in a decode at n eighths: below full scale libjpeg lets chroma keep
+ * resolution, by doubling its DCT size as long as that suits both axes. */
+void dct_chroma(int eighths, uint8_t *chroma_x, uint8_t *chroma_y);
+
 #endif

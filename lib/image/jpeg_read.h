@@ -10,39 +10,4 @@
  */
 extern const struct decoder jpeg_decoder;
 
-/*
- * JPEG streams inside a TIFF: one stream a tile or strip, tables perhaps shared.
- *
- * Calling sequence: jpeg_tiles_open once per read; jpeg_tiles_probe looks at a stream's header,
- * jpeg_tiles_read decodes one stream straight into planes. Streams are abbreviated or complete.
- */
-struct jpeg_tiles;
-
-struct jpeg_stream {
-	uint32_t w, h;
-	int components;
-	uint8_t chroma_x, chroma_y;    /* luma samples per chroma sample */
-	bool progressive;
-};
-
-/* Luma samples per chroma sample in a decode at n eighths: below full scale libjpeg lets chroma keep
- * resolution, by doubling its DCT size as long as that suits both axes. */
-void jpeg_chroma_at(int eighths, uint8_t *chroma_x, uint8_t *chroma_y);
-
-/* tables: the JPEGTables of the TIFF, empty for none. Ends with a. */
-bool jpeg_tiles_open(struct arena *a, struct str tables, struct jpeg_tiles **out,
-		     struct error *err);
-bool jpeg_tiles_probe(struct jpeg_tiles *t, struct str stream, struct jpeg_stream *facts,
-		      struct error *err);
-
-/*
- * Decodes at n eighths. Sample (0,0) of component i goes to at[i], rows stride[i] apart, with chroma
- * as jpeg_chroma_at says; rows must have room for whole blocks across, and there must be room for
- * rows_room[i] of them; rows of blocks beyond that are dropped. Components with at[i] == NULL are skipped. The stream
- * must be like the probed facts (same components and sampling, not wider), else it is damaged.
- */
-bool jpeg_tiles_read(struct jpeg_tiles *t, struct str stream, const struct jpeg_stream *like,
-		     int eighths, uint8_t *const at[3], const size_t stride[3],
-		     const uint32_t rows_room[3], struct error *err);
-
 #endif

@@ -25,9 +25,14 @@ static void on_error(j_common_ptr j)
 	struct writer *w = j->client_data;
 	char text[JMSG_LENGTH_MAX];
 	j->err->format_message(j, text);
-	fail(w->err, j->err->msg_code == JERR_OUT_OF_MEMORY ? 503 : 500,
-	     j->err->msg_code == JERR_OUT_OF_MEMORY ? REASON_MEMORY : REASON_INTERNAL,
-	     "The picture could not be written.", "libjpeg: %s", text);
+	if (j->err->msg_code == JERR_OUT_OF_MEMORY)
+		fail(w->err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "libjpeg: %s",
+		     text);
+	else if (j->err->msg_code == JERR_IMAGE_TOO_BIG)
+		fail(w->err, 413, REASON_TOO_LARGE, "The picture is larger than this format can hold.",
+		     "libjpeg: %s", text);
+	else
+		fail(w->err, 500, REASON_INTERNAL, "The picture could not be written.", "libjpeg: %s", text);
 	longjmp(w->jump, 1);
 }
 

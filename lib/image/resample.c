@@ -22,12 +22,25 @@
 #define LANES 8
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
+typedef int32_t lanes_int __attribute__((vector_size(LANES * sizeof(int32_t))));
+typedef uint8_t lanes_byte __attribute__((vector_size(LANES), aligned(1)));
 
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
 #define MULTIVERSION __attribute__((target_clones("avx2", "default")))
 #else
 #define MULTIVERSION
 #endif
+
+/* Of angles from 0 to pi, to 1e-15. The library's is fused on some processors, and so differs. */
+static double sine(double a)
+{
+	static const double terms[] = {1.0 / 420, 1.0 / 342, 1.0 / 272, 1.0 / 210, 1.0 / 156,
+				       1.0 / 110, 1.0 / 72,  1.0 / 42,	1.0 / 20,  1.0 / 6};
+	double t = a > M_PI / 2 ? M_PI - a : a, sum = 1;
+	for (size_t i = 0; i < sizeof terms / sizeof *terms; i++)
+		sum = 1 - t * t * terms[i] * sum;
+	return t * sum;
+}
 
 static double lanczos3(double x)
 {
@@ -36,8 +49,9 @@ static double lanczos3(double x)
 		return 1;
 	if (x >= 3)
 		return 0;
-	double p = M_PI * x;
-	return 3 * sin(p) * sin(p / 3) / (p * p);
+	/* sin 3a = 3 sin a - 4 sin^3 a */
+	double a = M_PI * x / 3, s = sine(a);
+	return s * s * (3 - 4 * s * s) / (3 * a * a);
 }
 
 static double mitchell(double x)
@@ -65,11 +79,6 @@ static const struct {
 	[FILTER_TRIANGLE] = {triangle, 1},
 };
 
-double filter_support(enum filter filter)
-{
-	return filters[filter].support;
-}
-
 /* The windows of all output samples along one axis. */
 struct windows {
 	bool copy;                     /* every window is one sample of weight 1 */
@@ -90,26 +99,23 @@ static double sample_position(const struct axis *axis, uint32_t i, double origin
 	return (axis->start + (i + 0.5) * axis->step - origin) / d - 0.5;
 }
 
-/* Fills one window; weights that fall beyond the plane are added to its edge sample. */
-static void make_window(double centre, double scale, enum filter filter, uint32_t n, uint32_t *first,
-			uint32_t *taps, float *weights)
+/* Fills one window; weights that fall beyond the plane are added to its edge sample. raw has room for
+ * as many numbers as the window can have samples of the plane. */
+static void make_window(double centre, double scale, enum filter filter, uint32_t n, double *raw,
+			uint32_t *first, uint32_t *taps, float *weights)
 {
 	double reach = filters[filter].support * scale, sum = 0;
 	double low = ceil(centre - reach), high = floor(centre + reach);
 	uint32_t from = clamp_index(low, n), to = clamp_index(high, n);
 
-	for (double k = low; k <= high; k++)
-		sum += filters[filter].at((k - centre) / scale);
-	for (uint32_t k = from; k <= to; k++) {
+	memset(raw, 0, (to - from + 1) * sizeof *raw);
+	for (double k = low; k <= high; k++) {
 		double w = filters[filter].at((k - centre) / scale);
-		if (k == from)
-			for (double j = low; j < from; j++)
-				w += filters[filter].at((j - centre) / scale);
-		if (k == to)
-			for (double j = (double)to + 1; j <= high; j++)
-				w += filters[filter].at((j - centre) / scale);
-		weights[k - from] = (float)(w / sum);
+		raw[clamp_index(k, n) - from] += w;
+		sum += w;
 	}
+	for (uint32_t k = 0; k <= to - from; k++)
+		weights[k] = (float)(raw[k] / sum);
 	*first = from;
 	*taps = to - from + 1;
 }
@@ -130,7 +136,8 @@ static bool make_windows(struct arena *a, struct axis axis, double origin, doubl
 	w->room = (most + LANES - 1) / LANES * LANES;
 	w->first = arena_block(a, axis.n * (sizeof *w->first + sizeof *w->taps), err);
 	w->weights = w->first ? arena_block(a, axis.n * w->room * sizeof *w->weights, err) : NULL;
-	if (!w->weights)
+	double *raw = w->weights ? arena_block(a, w->room * sizeof *raw, err) : NULL;
+	if (!raw)
 		return false;
 	w->taps = w->first + axis.n;
 	for (uint32_t i = 0; i < axis.n; i++) {
@@ -140,7 +147,7 @@ static bool make_windows(struct arena *a, struct axis axis, double origin, doubl
 			w->taps[i] = 1;
 			w->weights[i * w->room] = 1;
 		} else {
-			make_window(centre, scale, filter, n, &w->first[i], &w->taps[i],
+			make_window(centre, scale, filter, n, raw, &w->first[i], &w->taps[i],
 				    w->weights + i * w->room);
 		}
 		if (w->first[i] < w->from)
@@ -148,6 +155,7 @@ static bool make_windows(struct arena *a, struct axis axis, double origin, doubl
 		if (w->first[i] + w->taps[i] > w->end)
 			w->end = w->first[i] + w->taps[i];
 	}
+	arena_drop_block(a, raw);
 	return true;
 }
 
@@ -185,19 +193,49 @@ static inline uint8_t to_byte(float v)
 	return v <= 0 ? 0 : v >= 255 ? 255 : (uint8_t)(v + 0.5f);
 }
 
-/* out[i] = the window of i in row, which starts at input sample `from`. */
+/* Of eight sums of eight lanes the total of each: lanes four apart, then two, then one; rounded. */
+static inline void store_totals(const lanes s[LANES], uint8_t *out)
+{
+	lanes four[4], two[2];
+	for (int i = 0; i < 4; i++) {
+		const lanes a = s[2 * i], b = s[2 * i + 1];
+		four[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11) +
+			  __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+	}
+	for (int i = 0; i < 2; i++) {
+		const lanes a = four[2 * i], b = four[2 * i + 1];
+		two[i] = __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13) +
+			 __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15);
+	}
+	lanes v = __builtin_shufflevector(two[0], two[1], 0, 2, 4, 6, 8, 10, 12, 14) +
+		  __builtin_shufflevector(two[0], two[1], 1, 3, 5, 7, 9, 11, 13, 15);
+	lanes_int whole = __builtin_convertvector(v + 0.5f, lanes_int);
+	whole &= whole > 0;
+	lanes_int over = whole > 255;
+	*(lanes_byte *)out = __builtin_convertvector((whole & ~over) | (over & 255), lanes_byte);
+}
+
+/* out[i] = the window of i in row, which starts at input sample `from`. All windows are taken as long as
+ * the longest: beyond a window's own taps are weights of zero. */
 MULTIVERSION
 static void dot_windows(const float *row, uint32_t from, const struct windows *w, uint32_t n,
 			uint8_t *out)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		const float *samples = row + (w->first[i] - from), *weights = w->weights + i * w->room;
-		lanes sum = {0};
-		for (uint32_t t = 0; t < w->taps[i]; t += LANES)
-			sum += *(const lanes *)(samples + t) * *(const lanes *)(weights + t);
-		float s04 = sum[0] + sum[4], s15 = sum[1] + sum[5], s26 = sum[2] + sum[6],
-		      s37 = sum[3] + sum[7];
-		out[i] = to_byte((s04 + s26) + (s15 + s37));
+	uint8_t last[LANES];
+	for (uint32_t i = 0; i < n; i += LANES) {
+		lanes sums[LANES] = {0};
+		const float *samples[LANES], *weights[LANES];
+		for (uint32_t k = 0; k < LANES; k++) {
+			uint32_t at = i + k < n ? i + k : n - 1;
+			samples[k] = row + (w->first[at] - from);
+			weights[k] = w->weights + at * w->room;
+		}
+		for (size_t t = 0; t < w->room; t += LANES)
+			for (uint32_t k = 0; k < LANES; k++)
+				sums[k] += *(const lanes *)(samples[k] + t) * *(const lanes *)(weights[k] + t);
+		store_totals(sums, n - i < LANES ? last : out + i);
+		if (n - i < LANES)
+			memcpy(out + i, last, n - i);
 	}
 }
 
@@ -246,8 +284,8 @@ bool resample(struct arena *a, const struct plane *in, struct axis across, struc
 	bool ok = make_windows(a, across, in->x, in->dx, in->w, filter, &x, err) &&
 		  make_windows(a, down, in->y, in->dy, in->h, filter, &y, err);
 	if (ok) {
-		/* Whole vectors are read past the last window: zeros times zero weights. */
-		row = arena_block(a, ((size_t)(x.end - x.from) + LANES) * sizeof *row, err);
+		/* Windows are read in the length of the longest: zeros times zero weights. */
+		row = arena_block(a, (x.end - x.from + x.room) * sizeof *row, err);
 		ok = row != NULL;
 	}
 	if (ok) {
@@ -257,4 +295,14 @@ bool resample(struct arena *a, const struct plane *in, struct axis across, struc
 	drop_windows(a, &y);
 	drop_windows(a, &x);
 	return ok;
+}
+
+uint64_t resample_memory(uint64_t samples, uint32_t n)
+{
+	/* 6 scale + 2 taps in whole vectors, and n times scale is the larger number of the two. */
+	uint64_t larger = samples > n ? samples : n;
+	uint64_t weights = 6 * larger + (2 + LANES) * (uint64_t)n;
+	uint64_t room = 6 * (larger / n + 1) + 2 + LANES;
+	return weights * sizeof(float) + (uint64_t)n * 2 * sizeof(uint32_t) + room * sizeof(double) +
+	       (samples + 2 * room) * sizeof(float);
 }

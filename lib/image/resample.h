@@ -27,7 +27,8 @@ struct axis {
 bool resample(struct arena *a, const struct plane *in, struct axis across, struct axis down,
 	      enum filter filter, struct plane *out, struct error *err);
 
-/* Half the filter's width in samples of the output when reducing: 3 for Lanczos3. */
-double filter_support(enum filter filter);
+/* Scratch bytes for one axis of n output samples made of a region of so many input samples, at the
+ * most: of any filter. */
+uint64_t resample_memory(uint64_t samples, uint32_t n);
 
 #endif

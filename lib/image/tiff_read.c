@@ -2,12 +2,6 @@
 /*
  * How a region of a TIFF becomes planes.
  *
- * open walks the directories once and keeps, for the page asked for, its levels: the page itself,
- * the reduced images in its SubIFDs, and the following pages as long as they are halvings of it. A
- * page counts as a halving if its sides are the floor or ceil of the page's over 2, 4, 8... and it
- * is marked as a reduced image or, unmarked, tiled like the page: a plain multi-page TIFF is no
- * pyramid.
- *
  * read takes the smallest level whose step is at most the one wanted, covers the region with whole
  * tiles (a strip is a tile as wide as the level), and lets each tile be decoded to its place in
  * planes that span these tiles. The planes are then cut to the level's sides, so that the padding
@@ -16,336 +10,18 @@
 #include "tiff_read.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include <tiffio.h>
 
-#include "jpeg_read.h"
+#include "tiff_levels.h"
 
-#define MAX_DIRECTORIES 65536
-#define MAX_STREAM_BYTES (UINT64_C(1) << 30)
-
-struct tiff_level {
-	uint64_t directory;            /* its offset in the file */
-	uint32_t w, h;
-	uint32_t tile_w, tile_h;       /* strips: the level's width, rows per strip */
-	bool tiled;
-	double dx, dy;
-};
-
-struct tiff_file {
-	TIFF *tif;
-	struct source *source;
-	struct error *err;             /* of the call in hand */
-	struct tiff_level level[FACTS_MAX_LEVELS];
-	int n_levels;
-	uint16_t compression, photometric, samples;
-	enum model model;
-	struct jpeg_stream jpeg;       /* of the first tile, for JPEG compression */
-	uint64_t offset;               /* libtiff's own cursor */
-};
-
-static tmsize_t on_read(thandle_t handle, void *at, tmsize_t n)
-{
-	struct tiff_file *f = (struct tiff_file *)handle;
-	int64_t got = source_read_up_to(f->source, at, (size_t)n, f->offset, f->err);
-	if (got > 0)
-		f->offset += (uint64_t)got;
-	return (tmsize_t)got;
-}
-
-static tmsize_t on_write(thandle_t handle, void *at, tmsize_t n)
-{
-	(void)handle;
-	(void)at;
-	(void)n;
-	return -1;
-}
-
-static toff_t on_seek(thandle_t handle, toff_t offset, int whence)
-{
-	struct tiff_file *f = (struct tiff_file *)handle;
-	uint64_t base = whence == SEEK_CUR   ? f->offset
-			: whence == SEEK_END ? f->source->validator.length
-					     : 0;
-	f->offset = base + offset;
-	return f->offset;
-}
-
-static int on_close(thandle_t handle)
-{
-	(void)handle;
-	return 0;
-}
-
-static toff_t on_size(thandle_t handle)
-{
-	return ((struct tiff_file *)handle)->source->validator.length;
-}
-
-/* The first message is the cause; what follows is its echo. */
-static int on_error(TIFF *tif, void *user, const char *module, const char *format, va_list args)
-{
-	struct tiff_file *f = user;
-	char text[300];
-	(void)tif;
-	if (f->err->status)
-		return 1;
-	vsnprintf(text, sizeof text, format, args);
-	fail(f->err, 500, REASON_DAMAGED, "The image is damaged.", "libtiff: %s: %s",
-	     module ? module : "", text);
-	return 1;
-}
-
-static int on_warning(TIFF *tif, void *user, const char *module, const char *format, va_list args)
-{
-	(void)tif;
-	(void)user;
-	(void)module;
-	(void)format;
-	(void)args;
-	return 1;
-}
-
-static void close_tiff(void *what)
-{
-	struct tiff_file *f = what;
-	if (f->tif)
-		TIFFClose(f->tif);
-}
-
-/* Makes err the error of this call; libtiff fills it through on_error. */
-static void begin(struct tiff_file *f, struct error *err)
-{
-	*err = (struct error){0};
-	f->err = err;
-}
-
-/* After a libtiff call that failed: err has its message, or none if it gave none. */
-static bool damaged(struct error *err, const char *what)
-{
-	if (err->status)
-		return false;
-	return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "libtiff: %s", what);
-}
-
-static bool unsupported(struct error *err, const char *what, unsigned value)
-{
-	return fail(err, 501, REASON_UNSUPPORTED, "This kind of TIFF is not supported.", "%s %u", what,
-		    value);
-}
+/* Whole blocks are written beyond a tile's last column and row. */
+#define SPARE 64
 
 static bool tiff_knows(const uint8_t *h, size_t n)
 {
 	return n >= 4 && ((h[0] == 'I' && h[1] == 'I' && (h[2] == 42 || h[2] == 43) && h[3] == 0) ||
 			  (h[0] == 'M' && h[1] == 'M' && h[2] == 0 && (h[3] == 42 || h[3] == 43)));
-}
-
-static uint16_t tag16(TIFF *tif, uint32_t tag, uint16_t otherwise)
-{
-	uint16_t v = otherwise;
-	if (!TIFFGetFieldDefaulted(tif, tag, &v))
-		v = otherwise;
-	return v;
-}
-
-static uint32_t tag32(TIFF *tif, uint32_t tag, uint32_t otherwise)
-{
-	uint32_t v = otherwise;
-	if (!TIFFGetFieldDefaulted(tif, tag, &v))
-		v = otherwise;
-	return v;
-}
-
-static bool read_level(struct tiff_file *f, struct tiff_level *l)
-{
-	TIFF *tif = f->tif;
-	*l = (struct tiff_level){.directory = TIFFCurrentDirOffset(tif),
-				 .w = tag32(tif, TIFFTAG_IMAGEWIDTH, 0),
-				 .h = tag32(tif, TIFFTAG_IMAGELENGTH, 0),
-				 .tiled = TIFFIsTiled(tif) != 0};
-	if (l->tiled) {
-		l->tile_w = tag32(tif, TIFFTAG_TILEWIDTH, 0);
-		l->tile_h = tag32(tif, TIFFTAG_TILELENGTH, 0);
-	} else {
-		l->tile_w = l->w;
-		l->tile_h = tag32(tif, TIFFTAG_ROWSPERSTRIP, l->h);
-		if (l->tile_h > l->h)
-			l->tile_h = l->h;
-	}
-	return l->w && l->h && l->tile_w && l->tile_h && l->w <= FACTS_MAX_SIDE &&
-	       l->h <= FACTS_MAX_SIDE && l->tile_w <= FACTS_MAX_SIDE && l->tile_h <= FACTS_MAX_SIDE;
-}
-
-static bool is_half(uint32_t side, uint32_t full, unsigned k)
-{
-	return k < 32 && (side == full >> k || side == (full >> k) + ((full & ((1u << k) - 1)) != 0));
-}
-
-static double level_step(uint32_t side, uint32_t full)
-{
-	for (unsigned k = 0; k < 31; k++)
-		if (is_half(side, full, k))
-			return (double)(1u << k);
-	return (double)full / side;
-}
-
-/* The current directory as a further level, if it is one of the page's. */
-static bool add_level(struct tiff_file *f, bool marked)
-{
-	struct tiff_level l;
-	const struct tiff_level *full = &f->level[0], *last = &f->level[f->n_levels - 1];
-	if (f->n_levels == FACTS_MAX_LEVELS || !read_level(f, &l) || l.w > last->w || l.h > last->h ||
-	    (l.w == last->w && l.h == last->h))
-		return false;
-	if (tag16(f->tif, TIFFTAG_COMPRESSION, 1) != f->compression ||
-	    tag16(f->tif, TIFFTAG_PHOTOMETRIC, 0) != f->photometric ||
-	    tag16(f->tif, TIFFTAG_SAMPLESPERPIXEL, 1) != f->samples ||
-	    tag16(f->tif, TIFFTAG_BITSPERSAMPLE, 1) != 8)
-		return false;
-	l.dx = level_step(l.w, full->w);
-	l.dy = level_step(l.h, full->h);
-	bool halves = false;
-	for (unsigned k = 1; k < 31; k++)
-		halves |= is_half(l.w, full->w, k) && is_half(l.h, full->h, k);
-	bool same_shape = fabs(l.dx - l.dy) < 0.02 * l.dx + 2.0 / (l.w < l.h ? l.w : l.h);
-	if (!(halves && l.tiled && full->tiled) && !(marked && same_shape))
-		return false;
-	f->level[f->n_levels++] = l;
-	return true;
-}
-
-static bool is_reduced(struct tiff_file *f)
-{
-	return tag32(f->tif, TIFFTAG_SUBFILETYPE, 0) & FILETYPE_REDUCEDIMAGE;
-}
-
-static void add_sub_levels(struct tiff_file *f, struct arena *a)
-{
-	uint16_t n = 0;
-	toff_t *offsets;
-	if (!TIFFGetField(f->tif, TIFFTAG_SUBIFD, &n, &offsets) || !n)
-		return;
-	uint64_t *kept = arena_array(a, uint64_t, n);
-	memcpy(kept, offsets, n * sizeof *kept);
-	for (int i = 0; i < n && i < FACTS_MAX_LEVELS; i++)
-		if (TIFFSetSubDirectory(f->tif, kept[i]))
-			add_level(f, true);
-}
-
-/* Goes to the page-th directory that is no reduced image. */
-static bool find_page(struct tiff_file *f, uint32_t page, struct error *err)
-{
-	for (uint32_t seen = is_reduced(f) ? 0 : 1, i = 0; seen < page; i++) {
-		if (i >= MAX_DIRECTORIES || !TIFFReadDirectory(f->tif)) {
-			/* A file of reduced images only: the first one is its page. */
-			if (page == 1 && TIFFSetDirectory(f->tif, 0))
-				return true;
-			return fail(err, 404, REASON_NOT_FOUND, "The image has no such page.",
-				    "fewer than %u pages", page);
-		}
-		seen += !is_reduced(f);
-	}
-	return true;
-}
-
-/* What of the many kinds of TIFF is decoded here. */
-static bool check_kind(struct tiff_file *f, struct error *err)
-{
-	TIFF *tif = f->tif;
-	f->compression = tag16(tif, TIFFTAG_COMPRESSION, COMPRESSION_NONE);
-	f->samples = tag16(tif, TIFFTAG_SAMPLESPERPIXEL, 1);
-	if (!TIFFGetField(tif, TIFFTAG_PHOTOMETRIC, &f->photometric))
-		f->photometric = f->samples >= 3 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
-	uint16_t bits = tag16(tif, TIFFTAG_BITSPERSAMPLE, 1);
-	uint16_t format = tag16(tif, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT);
-	uint16_t planar = tag16(tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
-	bool jpeg = f->compression == COMPRESSION_JPEG;
-
-	switch (f->compression) {
-	case COMPRESSION_NONE:
-	case COMPRESSION_LZW:
-	case COMPRESSION_PACKBITS:
-	case COMPRESSION_ADOBE_DEFLATE:
-	case COMPRESSION_DEFLATE:
-	case COMPRESSION_JPEG:
-		break;
-	default:
-		return unsupported(err, "compression", f->compression);
-	}
-	switch (f->photometric) {
-	case PHOTOMETRIC_MINISBLACK:
-	case PHOTOMETRIC_MINISWHITE:
-		f->model = MODEL_GRAY;
-		break;
-	case PHOTOMETRIC_RGB:
-		f->model = MODEL_RGB;
-		break;
-	case PHOTOMETRIC_YCBCR:
-		if (!jpeg)
-			return unsupported(err, "YCbCr with compression", f->compression);
-		f->model = MODEL_YCC;
-		break;
-	default:
-		return unsupported(err, "photometric interpretation", f->photometric);
-	}
-	if (bits != 8 || format != SAMPLEFORMAT_UINT)
-		return unsupported(err, "bits per sample", bits);
-	if (f->samples != model_planes(f->model))
-		return unsupported(err, "samples per pixel", f->samples);
-	if (planar != PLANARCONFIG_CONTIG && f->samples > 1)
-		return unsupported(err, "planar configuration", planar);
-	return true;
-}
-
-/* The bytes of one stored tile or strip of the current directory. */
-static bool read_stream(struct tiff_file *f, struct arena *a, uint32_t index, struct str *out,
-			struct error *err)
-{
-	uint64_t offset = TIFFGetStrileOffset(f->tif, index), n = TIFFGetStrileByteCount(f->tif, index);
-	if (!n || n > MAX_STREAM_BYTES || n > f->source->validator.length)
-		return damaged(err, "a tile or strip has no bytes, or too many");
-	char *at = arena_block(a, n, err);
-	*out = (struct str){at, n};
-	return at && source_read(f->source, at, n, offset, err);
-}
-
-static bool open_jpeg(struct tiff_file *f, struct arena *a, struct jpeg_tiles **tiles,
-		      struct error *err)
-{
-	uint32_t n = 0;
-	const void *tables = NULL;
-	if (!TIFFGetField(f->tif, TIFFTAG_JPEGTABLES, &n, &tables))
-		n = 0;
-	return jpeg_tiles_open(a, (struct str){tables, n}, tiles, err);
-}
-
-/* Sampling and kind of the JPEG streams, from the first one: tags may lie about them. */
-static bool probe_jpeg(struct tiff_file *f, struct error *err)
-{
-	struct arena *scratch = arena_open();
-	struct jpeg_tiles *tiles;
-	struct str stream;
-	bool ok = open_jpeg(f, scratch, &tiles, err) && read_stream(f, scratch, 0, &stream, err) &&
-		  jpeg_tiles_probe(tiles, stream, &f->jpeg, err);
-	arena_close(scratch);
-	if (!ok)
-		return false;
-	if (f->jpeg.components != f->samples || f->jpeg.w > f->level[0].tile_w ||
-	    f->jpeg.h > f->level[0].tile_h)
-		return damaged(err, "the JPEG streams differ from the directory");
-	return true;
-}
-
-static void copy_profile(struct tiff_file *f, struct arena *a, struct picture *p)
-{
-	uint32_t n = 0;
-	const void *icc = NULL;
-	if (!TIFFGetField(f->tif, TIFFTAG_ICCPROFILE, &n, &icc) || !n)
-		return;
-	p->icc = (const uint8_t *)arena_strndup(a, icc, n);
-	p->icc_bytes = n;
 }
 
 static void fill_facts(const struct tiff_file *f, struct picture *p)
@@ -360,8 +36,8 @@ static void fill_facts(const struct tiff_file *f, struct picture *p)
 		facts->tile_h = full->tile_h;
 	}
 	if (f->model == MODEL_YCC) {
-		facts->chroma_x = f->jpeg.chroma_x;
-		facts->chroma_y = f->jpeg.chroma_y;
+		facts->chroma_x = full->jpeg.chroma_x;
+		facts->chroma_y = full->jpeg.chroma_y;
 	}
 	facts->n_levels = f->n_levels;
 	for (int i = 0; i < f->n_levels; i++) {
@@ -370,47 +46,11 @@ static void fill_facts(const struct tiff_file *f, struct picture *p)
 	}
 }
 
-static bool open_file(struct tiff_file *f, struct source *source, struct arena *a, struct error *err)
-{
-	TIFFOpenOptions *o = TIFFOpenOptionsAlloc();
-	if (!o)
-		return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.",
-			    "no memory for libtiff");
-	TIFFOpenOptionsSetErrorHandlerExtR(o, on_error, f);
-	TIFFOpenOptionsSetWarningHandlerExtR(o, on_warning, f);
-	TIFFOpenOptionsSetMaxSingleMemAlloc(o, (tmsize_t)MAX_STREAM_BYTES);
-	f->source = source;
-	f->tif = TIFFClientOpenExt("source", "rmDO", (thandle_t)f, on_read, on_write, on_seek, on_close,
-				   on_size, NULL, NULL, o);
-	TIFFOpenOptionsFree(o);
-	arena_defer(a, close_tiff, f);
-	return f->tif ? true : damaged(err, "it cannot be opened");
-}
-
 static bool tiff_open(struct arena *a, uint32_t page, struct picture *p, struct error *err)
 {
-	struct tiff_file *f = arena_new(a, struct tiff_file);
-	begin(f, err);
-	if (!open_file(f, p->source, a, err) || !find_page(f, page, err) || !check_kind(f, err))
+	struct tiff_file *f;
+	if (!tiff_file_open(a, page, p, &f, err))
 		return false;
-	if (!read_level(f, &f->level[0]))
-		return damaged(err, "sides that make no image");
-	f->level[0].dx = f->level[0].dy = 1;
-	f->n_levels = 1;
-
-	uint16_t orientation = tag16(f->tif, TIFFTAG_ORIENTATION, 1);
-	p->facts.orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
-	copy_profile(f, a, p);
-	if (f->compression == COMPRESSION_JPEG && !probe_jpeg(f, err))
-		return false;
-
-	add_sub_levels(f, a);
-	if (TIFFSetSubDirectory(f->tif, f->level[0].directory))
-		while (f->n_levels < FACTS_MAX_LEVELS && TIFFReadDirectory(f->tif) &&
-		       add_level(f, is_reduced(f)))
-			;
-	/* Damage behind the pages that are used does not matter. */
-	*err = (struct error){0};
 	p->codec = f;
 	fill_facts(f, p);
 	return true;
@@ -435,7 +75,7 @@ static const struct tiff_level *choose_level(const struct tiff_file *f, const st
 /* Tiles can be scaled only if a tile's side stays whole blocks of whole samples. */
 static int choose_eighths(const struct tiff_file *f, const struct tiff_level *l, const struct wants *w)
 {
-	uint32_t across = 8u * f->jpeg.chroma_x, down = 8u * f->jpeg.chroma_y;
+	uint32_t across = 8u * l->jpeg.chroma_x, down = 8u * l->jpeg.chroma_y;
 	if (f->compression != COMPRESSION_JPEG || (l->tiled && l->tile_w % across) ||
 	    (l->tile_h % down && l->tile_h < l->h))
 		return 8;
@@ -448,9 +88,9 @@ static struct touched touch(const struct picture *p, const struct wants *w)
 	struct touched t = {.level = choose_level(f, w)};
 	const struct tiff_level *l = t.level;
 	t.eighths = choose_eighths(f, l, w);
-	t.sub_x = f->jpeg.chroma_x;
-	t.sub_y = f->jpeg.chroma_y;
-	jpeg_chroma_at(t.eighths, &t.sub_x, &t.sub_y);
+	t.sub_x = l->jpeg.chroma_x;
+	t.sub_y = l->jpeg.chroma_y;
+	dct_chroma(t.eighths, &t.sub_x, &t.sub_y);
 	double dx = l->dx * 8 / t.eighths, dy = l->dy * 8 / t.eighths;
 	bool ycc = f->model == MODEL_YCC;
 	struct rect r = decoder_cover(p, w, dx, dy, ycc ? t.sub_x : 0, ycc ? t.sub_y : 0);
@@ -468,23 +108,39 @@ static struct touched touch(const struct picture *p, const struct wants *w)
 	return t;
 }
 
-static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
-{
-	const struct tiff_file *f = p->codec;
-	struct touched t = touch(p, w);
-	uint64_t tile = ((uint64_t)t.level->tile_w + 64) * ((uint64_t)t.level->tile_h + 64);
-	uint64_t scaled = tile * (unsigned)(t.eighths * t.eighths) / 64;
-	uint64_t planes = (uint64_t)model_planes(f->model) *
-			  (t.end_x - t.first_x) * (t.end_y - t.first_y) * scaled;
-	/* One tile decoded and one as stored; progressive streams keep their coefficients. */
-	uint64_t working = tile * f->samples * (f->jpeg.progressive ? 4 : 2);
-	return planes + working + (1 << 20);
-}
-
 /* Samples of so many of the level's, at a DCT scale and chroma subsampling, rounded up. */
 static uint64_t scaled(uint64_t samples, int eighths, uint32_t sub)
 {
 	return (samples * (unsigned)eighths + 8 * sub - 1) / (8 * sub);
+}
+
+/* The sides of the plane of component i that spans the touched tiles, spare samples not counted. */
+static void plane_sides(const struct tiff_file *f, const struct touched *t, int i, uint64_t *w, uint64_t *h)
+{
+	bool chroma = i > 0 && f->model == MODEL_YCC;
+	*w = scaled((uint64_t)(t->end_x - t->first_x) * t->level->tile_w, t->eighths, chroma ? t->sub_x : 1);
+	*h = scaled((uint64_t)(t->end_y - t->first_y) * t->level->tile_h, t->eighths, chroma ? t->sub_y : 1);
+}
+
+static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
+{
+	const struct tiff_file *f = p->codec;
+	struct touched t = touch(p, w);
+	uint64_t tile = tiff_tile_bytes(f, t.level), bytes = 1 << 20;
+	double planes = 0;             /* may be more than 64 bits can say */
+	for (int i = 0; i < model_planes(f->model); i++) {
+		uint64_t across, down;
+		plane_sides(f, &t, i, &across, &down);
+		planes += (double)(across + SPARE + 63) * (double)(down + SPARE);
+	}
+	/* One tile as stored, and decoded (by libtiff) or as coefficients (by libjpeg). */
+	if (f->compression != COMPRESSION_NONE)
+		bytes += tiff_stream_limit(f, t.level);
+	if (f->compression != COMPRESSION_JPEG)
+		bytes += tile;
+	else if (t.level->jpeg.progressive)
+		bytes += 2 * tile + (uint64_t)f->samples * 64 * (t.level->tile_w + t.level->tile_h + 32);
+	return bytes + (uint64_t)fmin(planes, 0x1p62);
 }
 
 /* Planes that span the touched tiles, with their place in the full image. */
@@ -496,12 +152,11 @@ static bool alloc_planes(struct arena *a, const struct tiff_file *f, const struc
 		struct plane *p = &out->plane[i];
 		bool chroma = i > 0 && f->model == MODEL_YCC;
 		uint32_t sub_x = chroma ? t->sub_x : 1, sub_y = chroma ? t->sub_y : 1;
-		uint64_t w = scaled((uint64_t)(t->end_x - t->first_x) * l->tile_w, t->eighths, sub_x);
-		uint64_t h = scaled((uint64_t)(t->end_y - t->first_y) * l->tile_h, t->eighths, sub_y);
-		/* Whole blocks are written beyond a strip's last column and row. */
-		if (w + 64 > FACTS_MAX_SIDE || h + 64 > FACTS_MAX_SIDE)
-			return unsupported(err, "tiles of width", l->tile_w);
-		if (!plane_alloc(a, p, (uint32_t)w + 64, (uint32_t)h + 64, err))
+		uint64_t w, h;
+		plane_sides(f, t, i, &w, &h);
+		if (w + SPARE > FACTS_MAX_SIDE || h + SPARE > FACTS_MAX_SIDE)
+			return tiff_unsupported(err, "tiles of width", l->tile_w);
+		if (!plane_alloc(a, p, (uint32_t)w + SPARE, (uint32_t)h + SPARE, err))
 			return false;
 		p->w = (uint32_t)w;
 		p->h = (uint32_t)h;
@@ -538,54 +193,63 @@ struct tile_job {
 	struct arena *scratch;
 };
 
-static bool read_jpeg_tile(struct tile_job *j, uint32_t index, uint32_t x, uint32_t y, uint32_t rows,
-			   struct error *err)
+static uint32_t at_most(uint32_t n, uint32_t most)
 {
-	const struct tiff_level *l = j->t->level;
-	struct jpeg_stream like = j->f->jpeg;
-	uint8_t *at[3] = {0};
-	size_t stride[3] = {0};
-	uint32_t room[3] = {0};
-	struct str stream;
-	unsigned n = (unsigned)j->t->eighths;
+	return n < most ? n : most;
+}
 
-	if (!read_stream(j->f, j->scratch, index, &stream, err))
+/* The tile at column x, row y of the level's tiles. */
+static bool read_jpeg_tile(struct tile_job *j, uint32_t index, uint32_t x, uint32_t y, struct error *err)
+{
+	const struct touched *t = j->t;
+	const struct tiff_level *l = t->level;
+	struct jpeg_stream like = l->jpeg;
+	struct jpeg_tile tile = {.seen_w = at_most(l->tile_w, l->w - x * l->tile_w),
+				 .seen_h = at_most(l->tile_h, l->h - y * l->tile_h)};
+	unsigned n = (unsigned)t->eighths;
+
+	if (!tiff_read_stream(j->f, l, j->scratch, index, UINT64_MAX, &tile.stream, err))
 		return false;
 	like.w = l->tile_w;
 	like.h = l->tile_h;
 	for (int i = 0; i < j->out->n; i++) {
 		const struct plane *p = &j->out->plane[i];
 		bool chroma = i > 0 && j->f->model == MODEL_YCC;
-		uint32_t sub_x = chroma ? j->t->sub_x : 1, sub_y = chroma ? j->t->sub_y : 1;
-		uint64_t column = (uint64_t)x * l->tile_w * n / 8 / sub_x;
-		uint64_t row = (uint64_t)y * l->tile_h * n / 8 / sub_y;
-		at[i] = p->at + row * p->stride + column;
-		stride[i] = p->stride;
-		room[i] = (uint32_t)((uint64_t)rows * n / 8 / sub_y) + 64 / sub_y;
+		uint32_t sub_x = chroma ? t->sub_x : 1, sub_y = chroma ? t->sub_y : 1;
+		uint64_t column = (uint64_t)(x - t->first_x) * l->tile_w * n / 8 / sub_x;
+		uint64_t row = (uint64_t)(y - t->first_y) * l->tile_h * n / 8 / sub_y;
+		tile.to[i].at = p->at + row * p->stride + column;
+		tile.to[i].stride = p->stride;
 		/* Beyond this tile's rows lie the next tile's, decoded later, or spare rows. */
+		tile.to[i].h = (uint32_t)((uint64_t)l->tile_h * n / 8 / sub_y) + SPARE;
 	}
-	bool ok = jpeg_tiles_read(j->jpeg, stream, &like, (int)n, at, stride, room, err);
-	arena_drop_block(j->scratch, (void *)stream.at);
+	bool ok = jpeg_tiles_read(j->jpeg, &tile, &like, (int)n, err);
+	arena_drop_block(j->scratch, (void *)tile.stream.at);
 	return ok;
 }
 
-static bool read_plain_tile(struct tile_job *j, uint32_t index, uint32_t x, uint32_t y, uint32_t rows,
-			    struct error *err)
+static bool read_plain_tile(struct tile_job *j, uint32_t index, uint32_t x, uint32_t y, struct error *err)
 {
-	const struct tiff_level *l = j->t->level;
+	const struct touched *t = j->t;
+	const struct tiff_level *l = t->level;
+	uint32_t rows = l->tiled ? l->tile_h : at_most(l->tile_h, l->h - y * l->tile_h);
+	uint64_t offset, stored;
 	size_t n = j->f->samples, row_bytes = (size_t)l->tile_w * n;
 	tmsize_t want = (tmsize_t)(row_bytes * rows);
+	if (!tiff_find_stream(j->f, l, index, &offset, &stored, err))
+		return false;
 	tmsize_t got = l->tiled ? TIFFReadEncodedTile(j->f->tif, index, j->buffer, j->buffer_bytes)
 				: TIFFReadEncodedStrip(j->f->tif, index, j->buffer, want);
 	if (got < want)
-		return damaged(err, "a tile or strip is short");
+		return tiff_damaged(err, "a tile or strip is short");
 
 	uint8_t invert = j->f->photometric == PHOTOMETRIC_MINISWHITE ? 255 : 0;
 	for (uint32_t k = 0; k < rows; k++) {
 		const uint8_t *from = j->buffer + k * row_bytes;
 		for (int i = 0; i < j->out->n; i++) {
 			const struct plane *p = &j->out->plane[i];
-			uint8_t *to = p->at + ((size_t)y * l->tile_h + k) * p->stride + (size_t)x * l->tile_w;
+			uint8_t *to = p->at + ((size_t)(y - t->first_y) * l->tile_h + k) * p->stride +
+				      (size_t)(x - t->first_x) * l->tile_w;
 			for (uint32_t c = 0; c < l->tile_w; c++)
 				to[c] = from[c * n + (size_t)i] ^ invert;
 		}
@@ -611,26 +275,20 @@ static bool read_tiles(struct tile_job *j, struct error *err)
 	bool jpeg = j->f->compression == COMPRESSION_JPEG;
 
 	if (jpeg) {
-		if (!open_jpeg(j->f, j->scratch, &j->jpeg, err))
+		if (!tiff_open_jpeg(j->f, j->scratch, &j->jpeg, err))
 			return false;
 	} else {
 		j->buffer_bytes = l->tiled ? TIFFTileSize(j->f->tif) : TIFFStripSize(j->f->tif);
-		if (j->buffer_bytes <= 0 || (uint64_t)j->buffer_bytes < (uint64_t)l->tile_w * l->tile_h * j->f->samples)
-			return damaged(err, "a tile size that makes no sense");
+		if (j->buffer_bytes <= 0 || (uint64_t)j->buffer_bytes < tiff_tile_bytes(j->f, l))
+			return tiff_damaged(err, "a tile size that makes no sense");
 		j->buffer = arena_block(j->scratch, (size_t)j->buffer_bytes, err);
 		if (!j->buffer)
 			return false;
 	}
-	for (uint32_t y = t->first_y; y < t->end_y; y++) {
-		uint32_t left = l->h - y * l->tile_h;
-		uint32_t rows = l->tiled || left > l->tile_h ? l->tile_h : left;
-		for (uint32_t x = t->first_x; x < t->end_x; x++) {
-			uint32_t index = y * per_row + x;
-			if (!(jpeg ? read_jpeg_tile : read_plain_tile)(j, index, x - t->first_x, y - t->first_y,
-								       rows, err))
+	for (uint32_t y = t->first_y; y < t->end_y; y++)
+		for (uint32_t x = t->first_x; x < t->end_x; x++)
+			if (!(jpeg ? read_jpeg_tile : read_plain_tile)(j, y * per_row + x, x, y, err))
 				return false;
-		}
-	}
 	return true;
 }
 
@@ -642,11 +300,11 @@ static bool tiff_read(struct arena *a, const struct picture *p, const struct wan
 	struct arena *scratch = arena_open();
 	struct tile_job job = {.f = f, .t = &t, .out = out, .scratch = scratch};
 
-	begin(f, err);
+	tiff_begin(f, err);
 	*out = (struct image){.model = f->model == MODEL_YCC && w->gray ? MODEL_GRAY : f->model,
 			      .icc = p->icc, .icc_bytes = p->icc_bytes};
 	out->n = model_planes(out->model);
-	bool ok = (TIFFSetSubDirectory(f->tif, t.level->directory) || damaged(err, "a level is gone")) &&
+	bool ok = (TIFFSetSubDirectory(f->tif, t.level->directory) || tiff_damaged(err, "a level is gone")) &&
 		  alloc_planes(a, f, &t, out, err) && read_tiles(&job, err);
 	arena_close(scratch);
 	if (!ok)

@@ -178,8 +178,14 @@ void layout_apply(struct image *image, struct layout layout)
 	}
 }
 
-uint64_t transform_memory(const struct plan *plan, bool alpha)
+uint64_t transform_memory(const struct plan *plan, struct layout layout, bool alpha)
 {
-	uint64_t samples = ((uint64_t)plan->w + 64) * ((uint64_t)plan->h + 64);
-	return samples * ((plan->gray ? 1 : 3) + (alpha ? 1 : 0)) + samples;
+	uint64_t w = plan->w, h = plan->h;
+	uint64_t lying = (w + 63) * h, standing = (h + 63) * w, plane = lying > standing ? lying : standing;
+	/* The last chroma sample may reach beyond the region. */
+	uint64_t sub = layout.sub_x > layout.sub_y ? layout.sub_x : layout.sub_y;
+	uint64_t across = plan->region_w + (uint64_t)(plan->step_x * (double)sub) + 1;
+	uint64_t down = plan->region_h + (uint64_t)(plan->step_y * (double)sub) + 1;
+	/* One plane lies until it is transposed. */
+	return plane * ((plan->gray ? 2 : 4) + (alpha ? 1 : 0)) + resample_memory(across, plan->w) + resample_memory(down, plan->h);
 }

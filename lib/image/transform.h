@@ -39,6 +39,6 @@ bool transform(struct arena *a, const struct image *in, const struct plan *plan,
 void layout_apply(struct image *image, struct layout layout);
 
 /* Bytes that transform allocates. */
-uint64_t transform_memory(const struct plan *plan, bool alpha);
+uint64_t transform_memory(const struct plan *plan, struct layout layout, bool alpha);
 
 #endif

@@ -308,6 +308,11 @@ static void write_options(const struct config *c, struct buf *b)
 	buf_printf(b, "|%s", c->background);
 }
 
+static uint8_t at_most_two(uint8_t sub)
+{
+	return sub > 2 ? 2 : sub;
+}
+
 static struct layout make_layout(const struct job *job, const struct encoder *encoder)
 {
 	const struct facts *f = &job->picture.facts;
@@ -319,8 +324,9 @@ static struct layout make_layout(const struct job *job, const struct encoder *en
 		l.sub_x = l.sub_y = 2;
 		break;
 	case SAMPLING_SOURCE:
-		l.sub_x = facts_swapped(f) ? f->chroma_y : f->chroma_x;
-		l.sub_y = facts_swapped(f) ? f->chroma_x : f->chroma_y;
+		/* Coarser chroma may not fit into the blocks of one MCU. */
+		l.sub_x = at_most_two(facts_swapped(f) ? f->chroma_y : f->chroma_x);
+		l.sub_y = at_most_two(facts_swapped(f) ? f->chroma_x : f->chroma_y);
 		break;
 	}
 	return l;
@@ -328,14 +334,14 @@ static struct layout make_layout(const struct job *job, const struct encoder *en
 
 /* Everything that will be held at once must fit, or the request is refused before any decoding. */
 static bool check_memory(struct job *job, const struct plan *plan, const struct wants *wants,
-			 const struct encoder *encoder, struct error *err)
+			 struct layout layout, const struct encoder *encoder, struct error *err)
 {
 	const struct config *c = job->service->config;
 	const struct picture *p = &job->picture;
 	uint64_t pixels = (uint64_t)p->stored_w * p->stored_h;
 	uint64_t decoded = p->decoder->memory(p, wants);
 	uint64_t need = decoded + colour_memory(p->icc_bytes > 0, decoded / 2) +
-			transform_memory(plan, p->facts.alpha) + encoder->memory(plan->out_w, plan->out_h) +
+			transform_memory(plan, layout, p->facts.alpha) + encoder->memory(plan->out_w, plan->out_h) +
 			encoder_body_bytes(plan->out_w, plan->out_h);
 	if (transform_leaves_turning(plan))
 		need += turn_memory(plan->w, plan->h, plan->out_w, plan->out_h, plan->gray);
@@ -386,7 +392,7 @@ static bool make_picture(struct job *job, const struct plan *plan, const struct 
 	struct encode_options options = encode_options(c, plan->quality == QUALITY_BITONAL);
 	struct image decoded, picture;
 
-	if (!check_memory(job, plan, &wants, encoder, err))
+	if (!check_memory(job, plan, &wants, work, encoder, err))
 		return false;
 	bool ok = p->decoder->read(job->a, p, &wants, &decoded, err);
 	lap(job, STAGE_READ);

@@ -4,7 +4,7 @@
 
 All are drawn here, so there is no licence but ours. A picture is a board of 10 x 10 flat squares
 whose colours square(column, row) gives, with a fine ripple over it, so that tests know the colour
-at any point and resampling has detail to show. Nothing is made twice: a stamp holds this script's hash.
+at any point and resampling has detail to show. Nothing is made twice: a stamp holds the scripts' hash.
 """
 import hashlib
 import os
@@ -14,6 +14,9 @@ import sys
 
 import numpy as np
 from PIL import Image, ImageCms
+
+import writers
+from writers import SHORT, jpeg, jpeg_of, page, shrink, tiff, ycc
 
 BOARD = 10
 
@@ -70,6 +73,168 @@ def save_jpeg(folder, name, array, **options):
     Image.fromarray(array).save(os.path.join(folder, name), "JPEG", **options)
 
 
+def write(folder, name, data):
+    with open(os.path.join(folder, name), "wb") as f:
+        f.write(data)
+
+
+def jpeg_tile(x, y, **options):
+    return lambda tile: jpeg_of(tile, x, y, **options)
+
+
+def gray_jpeg(tile):
+    return jpeg(tile.shape[1], tile.shape[0], [(tile, 1, 1)])
+
+
+def rgb_jpeg(tile, sub=1):
+    parts = [(tile[:, :, 0], sub, 1)] + [(shrink(tile[:, :, i], sub, 1), 1, 1) for i in (1, 2)]
+    return jpeg(tile.shape[1], tile.shape[0], parts, ids=b"RGB")
+
+
+def halves(array, down):
+    """The array and its halvings by the mean, sides rounded up or down, to a side below 100."""
+    yield array
+    while max(array.shape) >= 100:
+        wide, high = array.shape[1], array.shape[0]
+        full = np.dstack([shrink(array[:, :, i], 2, 2) for i in range(3)])
+        array = full[:high // 2, :wide // 2] if down else full
+        yield array
+
+
+def pyramid(array, by_page, down=False, **options):
+    levels = [page(level, **options) for level in halves(array, down)]
+    if by_page:
+        return tiff(levels)
+    for level in levels[1:]:
+        level["entries"][254] = (writers.LONG, [1])
+    return tiff([{**levels[0], "subs": levels[1:]}])
+
+
+def make_kinds(folder, odd):
+    """Kinds of JPEG and TIFF that the usual tools do not write."""
+    for name, x, y in (("s440", 1, 2), ("s411", 4, 1), ("s441", 1, 4), ("s31", 3, 1), ("s13", 1, 3)):
+        write(folder, name + ".jpg", jpeg_of(odd, x, y))
+    write(folder, "restart.jpg", jpeg_of(odd, 2, 2, restart=5))
+    write(folder, "scans.jpg", jpeg_of(odd, 2, 1, interleaved=False))
+    write(folder, "rgb.jpg", rgb_jpeg(odd))
+    w, h, (y, cb, cr) = odd.shape[1], odd.shape[0], ycc(odd)
+    write(folder, "unequal.jpg", jpeg(w, h, [(y, 2, 2), (shrink(cb, 1, 2), 2, 1), (shrink(cr, 2, 1), 1, 2)]))
+    # Cb and Cr at two thirds and a third of luma's columns.
+    thirds = np.asarray(Image.fromarray(cb).resize(((2 * w + 2) // 3, h), Image.Resampling.BOX))
+    write(folder, "fractional.jpg", jpeg(w, h, [(y, 3, 1), (thirds, 2, 1), (shrink(cr, 3, 1), 1, 1)]))
+
+    gray = np.asarray(Image.fromarray(odd).convert("L"))
+    write(folder, "white.tif", tiff([page(255 - gray, rows=13, photometric=0, compression="deflate")]))
+    write(folder, "white-jpeg.tif", tiff([page(255 - gray, rows=24, photometric=0, compression="jpeg", encode=gray_jpeg)]))
+    write(folder, "gray-jpeg.tif", tiff([page(gray, tile=(128, 128), compression="jpeg", encode=gray_jpeg)]))
+    write(folder, "thin-strips.tif", tiff([page(odd, rows=1, compression="deflate")]))
+    write(folder, "one-strip.tif", tiff([page(odd, compression="deflate")]))
+    write(folder, "big.tif", tiff([page(odd, tile=(176, 144), compression="deflate")], big=True))
+    write(folder, "big-endian.tif", tiff([page(odd, rows=50)], order=">"))
+    write(folder, "rgb-jpeg.tif", tiff([page(odd, tile=(96, 80), compression="jpeg", encode=rgb_jpeg)]))
+    ycbcr = {"compression": "jpeg", "photometric": 6}
+    # The tag says 2 x 2, or nothing, which means 2 x 2; the streams have 4:4:4 and 4:2:2.
+    write(folder, "lying-tag.tif", tiff([page(odd, tile=(256, 256), encode=jpeg_tile(1, 1),
+                                              tags={530: (SHORT, [2, 2])}, **ycbcr)]))
+    write(folder, "no-tag.tif", tiff([page(odd, rows=16, encode=jpeg_tile(2, 1), **ycbcr)]))
+    write(folder, "one-jpeg-strip.tif", tiff([page(odd, encode=jpeg_tile(2, 2), **ycbcr)]))
+    write(folder, "restart-tiles.tif", tiff([page(odd, tile=(64, 64), encode=jpeg_tile(2, 2, restart=4), **ycbcr)]))
+    write(folder, "scan-tiles.tif", tiff([page(odd, tile=(80, 96), encode=jpeg_tile(2, 2, interleaved=False), **ycbcr)]))
+    # Sides that are whole samples of chroma, but not whole blocks.
+    write(folder, "small-blocks.tif", tiff([page(odd, tile=(72, 24), encode=jpeg_tile(2, 2), **ycbcr)]))
+    write(folder, "even-strips.tif", tiff([page(odd, rows=22, encode=jpeg_tile(2, 2), **ycbcr)]))
+    write(folder, "subs-jpeg.tif", pyramid(odd, False, tile=(128, 128), encode=jpeg_tile(2, 2), **ycbcr))
+    write(folder, "pages-jpeg.tif", pyramid(odd, True, tile=(128, 128), encode=jpeg_tile(2, 2), **ycbcr))
+    write(folder, "subs-deflate.tif", pyramid(odd, False, down=True, rows=40, compression="deflate"))
+    write(folder, "pages-deflate.tif", pyramid(odd, True, down=True, tile=(256, 256), compression="deflate"))
+
+    # Each level with a sampling of its own.
+    levels = list(halves(odd, False))
+    write(folder, "mixed-jpeg.tif",
+          tiff([page(level, tile=(128, 128), encode=jpeg_tile(x, y), **ycbcr)
+                for level, (x, y) in zip(levels, ((2, 2), (1, 1), (2, 1), (1, 2), (4, 1)))]))
+
+    # Edge tiles that the writer did not pad.
+    def unpadded(tile_w, tile_h):
+        tiles = [odd[y:y + tile_h, x:x + tile_w] for y in range(0, h, tile_h) for x in range(0, w, tile_w)]
+        it = iter(tiles)
+        return page(odd, tile=(tile_w, tile_h), encode=lambda padded: jpeg_of(next(it), 2, 2), **ycbcr)
+    write(folder, "unpadded.tif", tiff([unpadded(128, 128)]))
+
+
+def make_ramps(folder):
+    """Pictures that rise evenly to the right and down, in every plane: where a sample lies shows in its value."""
+    w, h = 640, 480
+    x, y = (np.arange(w) + 0.5)[None, :], (np.arange(h) + 0.5)[:, None]
+    planes = [np.rint(40 + x / 8 + y / 6).astype(np.uint8), np.rint(60 + x / 8 + y / 6).astype(np.uint8),
+              np.rint(220 - x / 8 - y / 6).astype(np.uint8)]
+
+    def ramp(part, sub_x, sub_y):
+        """part: h x w x 3 of YCbCr."""
+        high, wide = part.shape[:2]
+        return jpeg(wide, high, [(part[:, :, 0], sub_x, sub_y)] +
+                    [(shrink(part[:, :, i], sub_x, sub_y), 1, 1) for i in (1, 2)], quant=1)
+    stacked = np.dstack(planes)
+    for sub_x, sub_y in ((1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (1, 4), (4, 2)):
+        write(folder, f"ramp-{sub_x}{sub_y}.jpg", ramp(stacked, sub_x, sub_y))
+        write(folder, f"ramp-{sub_x}{sub_y}.tif",
+              pyramid(stacked, False, tile=(64, 64), compression="jpeg", photometric=6,
+                      encode=lambda tile: ramp(tile, sub_x, sub_y)))
+    write(folder, "ramp-sparse.tif",
+          tiff([page(a, tile=(96, 96), compression="jpeg", photometric=6, encode=lambda tile: ramp(tile, 2, 2),
+                     tags={254: (writers.LONG, [a.shape[0] < h])})
+                for a in (stacked, np.dstack([np.asarray(Image.fromarray(p).resize((213, 160), Image.Resampling.BOX))
+                                              for p in planes]))]))
+
+
+def make_unsupported(folder):
+    """Sound files of kinds that are not decoded, each of which is a 501."""
+    folder = os.path.join(folder, "unsupported")
+    os.makedirs(folder, exist_ok=True)
+    small = board(60, 44, 0)
+    image, gray = Image.fromarray(small), np.asarray(Image.fromarray(small).convert("L"))
+    image.convert("CMYK").save(os.path.join(folder, "cmyk.jpg"))
+    base = jpeg_of(small, 1, 1)
+    frame = base.index(b"\xff\xc0")
+
+    def patched(name, at, data):
+        write(folder, name, base[:frame + at] + data + base[frame + at + len(data):])
+    patched("lossless.jpg", 1, b"\xc3")
+    patched("hierarchical.jpg", 1, b"\xc5")
+    patched("twelve-bit.jpg", 4, b"\x0c")
+    patched("too-wide.jpg", 7, b"\xff\xe0")
+    patched("too-high.jpg", 5, b"\xff\xe0")
+    patched("height-later.jpg", 5, b"\0\0")
+    write(folder, "two-components.jpg", jpeg(60, 44, [(gray, 1, 1)] * 2))
+    write(folder, "rgb-subsampled.jpg", rgb_jpeg(small, 2))
+    y, cb, cr = ycc(small)
+    write(folder, "coarse-luma.jpg", jpeg(60, 44, [(shrink(y, 2, 1), 1, 1), (cb, 2, 1), (cr, 2, 1)]))
+
+    for mode in ("1", "P", "LA", "RGBA", "CMYK", "LAB", "I;16", "I", "F"):
+        name = mode.replace(";", "").lower() + ".tif"
+        if mode == "LAB":
+            write(folder, name, tiff([page(small, photometric=8)]))
+        elif mode == "I;16":
+            write(folder, name, tiff([page(gray.astype("<u2") * 257)]))
+        else:
+            image.convert("L" if mode in ("I", "F") else "RGB").convert(mode).save(os.path.join(folder, name))
+    image.convert("1").save(os.path.join(folder, "g4.tif"), compression="group4")
+    write(folder, "rgb16.tif", tiff([page(small.astype("<u2") * 257)]))
+    write(folder, "separate.tif", tiff([page(small, separate=True)]))
+    write(folder, "ycbcr.tif", tiff([page(small, photometric=6, compression="deflate", tags={530: (SHORT, [1, 1])})]))
+    write(folder, "signed.tif", tiff([page(gray, tags={339: (SHORT, [2])})]))
+    for code in (6, 34712, 34887, 34925, 50000, 50001):
+        write(folder, f"compression{code}.tif", tiff([page(gray, tags={259: (SHORT, [code])})]))
+    ycbcr = {"compression": "jpeg", "photometric": 6}
+    write(folder, "odd-strips.tif", tiff([page(small, rows=9, encode=jpeg_tile(2, 2), **ycbcr)]))
+    write(folder, "odd-tiles.tif", tiff([page(small, tile=(18, 16), encode=jpeg_tile(4, 1), **ycbcr)]))
+    write(folder, "rgb-subsampled.tif", tiff([page(small, tile=(32, 32), compression="jpeg",
+                                                   encode=lambda t: rgb_jpeg(t, 2))]))
+    write(folder, "cmyk-jpeg.tif",
+          tiff([page(np.dstack([gray] * 4), tile=(32, 32), compression="jpeg", photometric=5,
+                     encode=lambda t: jpeg(32, 32, [(t[:, :, i], 1, 1) for i in range(4)]))]))
+
+
 # The images of the digest's section 14, by letter.
 EXAMPLES = {"A": (6000, 4000), "P": (300, 200), "S": (200, 150), "T": (12000, 100), "V": (1000, 1000),
             "E": (2411, 3372), "F": (4097, 4096), "O": (1001, 667)}
@@ -106,6 +271,10 @@ def make(folder):
     tiffcp("none.tif", "tiled-jpeg.tif", "-c", "jpeg:95", "-t", "-w", "256", "-l", "256")
     tiffcp("none.tif", "striped-jpeg.tif", "-c", "jpeg:95", "-s", "-r", "64")
 
+    make_kinds(folder, odd)
+    make_ramps(folder)
+    make_unsupported(folder)
+
     whole = open(os.path.join(folder, "s420.jpg"), "rb").read()
     open(os.path.join(folder, "cut.jpg"), "wb").write(whole[:len(whole) // 2])
     whole = open(os.path.join(folder, "lzw.tif"), "rb").read()
@@ -113,8 +282,11 @@ def make(folder):
 
 
 def ensure(folder):
-    with open(__file__, "rb") as f:
-        stamp = hashlib.sha256(f.read()).hexdigest()
+    scripts = b""
+    for script in (__file__, writers.__file__):
+        with open(script, "rb") as f:
+            scripts += f.read()
+    stamp = hashlib.sha256(scripts).hexdigest()
     path = os.path.join(folder, ".stamp")
     if not os.path.exists(path) or open(path).read() != stamp:
         os.makedirs(folder, exist_ok=True)

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tiff_levels.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include <tiffio.h>
+
+#define MAX_DIRECTORIES 65536
+#define MAX_TILE_SAMPLES (UINT64_C(1) << 40)
+#define LIBTIFF_MAX_BYTES (UINT64_C(1) << 30)   /* of one allocation */
+#define STREAM_HEAD_BYTES 65536                 /* headers, tables and profiles in JPEG streams */
+
+static tmsize_t on_read(thandle_t handle, void *at, tmsize_t n)
+{
+	struct tiff_file *f = (struct tiff_file *)handle;
+	int64_t got = source_read_up_to(f->source, at, (size_t)n, f->offset, f->err);
+	/* Never -1: libtiff 4.5 counts it as a size, and clears memory before its buffer. */
+	if (got < 0)
+		return 0;
+	f->offset += (uint64_t)got;
+	return (tmsize_t)got;
+}
+
+static tmsize_t on_write(thandle_t handle, void *at, tmsize_t n)
+{
+	(void)handle;
+	(void)at;
+	(void)n;
+	return -1;
+}
+
+static toff_t on_seek(thandle_t handle, toff_t offset, int whence)
+{
+	struct tiff_file *f = (struct tiff_file *)handle;
+	uint64_t base = whence == SEEK_CUR   ? f->offset
+			: whence == SEEK_END ? f->source->validator.length
+					     : 0;
+	f->offset = base + offset;
+	return f->offset;
+}
+
+static int on_close(thandle_t handle)
+{
+	(void)handle;
+	return 0;
+}
+
+static toff_t on_size(thandle_t handle)
+{
+	return ((struct tiff_file *)handle)->source->validator.length;
+}
+
+/* The first message is the cause; what follows is its echo. */
+static int on_error(TIFF *tif, void *user, const char *module, const char *format, va_list args)
+{
+	struct tiff_file *f = user;
+	char text[300];
+	(void)tif;
+	if (f->err->status)
+		return 1;
+	vsnprintf(text, sizeof text, format, args);
+	fail(f->err, 500, REASON_DAMAGED, "The image is damaged.", "libtiff: %s: %s",
+	     module ? module : "", text);
+	return 1;
+}
+
+static int on_warning(TIFF *tif, void *user, const char *module, const char *format, va_list args)
+{
+	(void)tif;
+	(void)user;
+	(void)module;
+	(void)format;
+	(void)args;
+	return 1;
+}
+
+static void close_tiff(void *what)
+{
+	struct tiff_file *f = what;
+	if (f->tif)
+		TIFFClose(f->tif);
+}
+
+void tiff_begin(struct tiff_file *f, struct error *err)
+{
+	*err = (struct error){0};
+	f->err = err;
+}
+
+bool tiff_damaged(struct error *err, const char *what)
+{
+	if (err->status)
+		return false;
+	return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "libtiff: %s", what);
+}
+
+bool tiff_unsupported(struct error *err, const char *what, unsigned value)
+{
+	return fail(err, 501, REASON_UNSUPPORTED, "This kind of TIFF is not supported.", "%s %u", what,
+		    value);
+}
+
+static uint16_t tag16(TIFF *tif, uint32_t tag, uint16_t otherwise)
+{
+	uint16_t v = otherwise;
+	if (!TIFFGetFieldDefaulted(tif, tag, &v))
+		v = otherwise;
+	return v;
+}
+
+static uint32_t tag32(TIFF *tif, uint32_t tag, uint32_t otherwise)
+{
+	uint32_t v = otherwise;
+	if (!TIFFGetFieldDefaulted(tif, tag, &v))
+		v = otherwise;
+	return v;
+}
+
+static bool read_level(struct tiff_file *f, struct tiff_level *l)
+{
+	TIFF *tif = f->tif;
+	*l = (struct tiff_level){.directory = TIFFCurrentDirOffset(tif),
+				 .w = tag32(tif, TIFFTAG_IMAGEWIDTH, 0),
+				 .h = tag32(tif, TIFFTAG_IMAGELENGTH, 0),
+				 .tiled = TIFFIsTiled(tif) != 0};
+	if (l->tiled) {
+		l->tile_w = tag32(tif, TIFFTAG_TILEWIDTH, 0);
+		l->tile_h = tag32(tif, TIFFTAG_TILELENGTH, 0);
+	} else {
+		l->tile_w = l->w;
+		l->tile_h = tag32(tif, TIFFTAG_ROWSPERSTRIP, l->h);
+		if (l->tile_h > l->h)
+			l->tile_h = l->h;
+	}
+	return l->w && l->h && l->tile_w && l->tile_h && l->w <= FACTS_MAX_SIDE && l->h <= FACTS_MAX_SIDE &&
+	       (uint64_t)l->tile_w * l->tile_h <= MAX_TILE_SAMPLES;
+}
+
+static bool is_half(uint32_t side, uint32_t full, unsigned k)
+{
+	return k < 32 && (side == full >> k || side == (full >> k) + ((full & ((1u << k) - 1)) != 0));
+}
+
+static double level_step(uint32_t side, uint32_t full)
+{
+	for (unsigned k = 0; k < 31; k++)
+		if (is_half(side, full, k))
+			return (double)(1u << k);
+	return (double)full / side;
+}
+
+uint64_t tiff_tile_bytes(const struct tiff_file *f, const struct tiff_level *l)
+{
+	return (uint64_t)l->tile_w * l->tile_h * f->samples;
+}
+
+uint64_t tiff_stream_limit(const struct tiff_file *f, const struct tiff_level *l)
+{
+	uint64_t limit = 2 * tiff_tile_bytes(f, l) + STREAM_HEAD_BYTES, length = f->source->validator.length;
+	return limit < length ? limit : length;
+}
+
+/* libtiff itself goes on with offset 0 where its table could not be read, and makes a picture of the
+ * file's first bytes. */
+bool tiff_find_stream(struct tiff_file *f, const struct tiff_level *l, uint32_t index, uint64_t *offset,
+		      uint64_t *n, struct error *err)
+{
+	int no_offset = 0, no_size = 0;
+	*offset = TIFFGetStrileOffsetWithErr(f->tif, index, &no_offset);
+	*n = TIFFGetStrileByteCountWithErr(f->tif, index, &no_size);
+	if (no_offset || no_size || !*offset || !*n)
+		return tiff_damaged(err, "a tile or strip is nowhere");
+	/* What is stored plainly is read by its own size. */
+	return f->compression == COMPRESSION_NONE || *n <= tiff_stream_limit(f, l) ||
+	       tiff_damaged(err, "a tile or strip has more bytes than it can need");
+}
+
+bool tiff_read_stream(struct tiff_file *f, const struct tiff_level *l, struct arena *a, uint32_t index,
+		      uint64_t most, struct str *out, struct error *err)
+{
+	uint64_t offset, n;
+	if (!tiff_find_stream(f, l, index, &offset, &n, err))
+		return false;
+	n = n < most ? n : most;
+	char *at = arena_block(a, n, err);
+	*out = (struct str){at, n};
+	return at && source_read(f->source, at, n, offset, err);
+}
+
+bool tiff_open_jpeg(struct tiff_file *f, struct arena *a, struct jpeg_tiles **tiles, struct error *err)
+{
+	uint32_t n = 0;
+	const void *tables = NULL;
+	if (!TIFFGetField(f->tif, TIFFTAG_JPEGTABLES, &n, &tables))
+		n = 0;
+	return jpeg_tiles_open(a, (struct str){tables, n}, tiles, err);
+}
+
+/* Whether the JPEG tiles of a level, laid side by side, have a common grid of chroma samples. */
+static bool suits_chroma(const struct tiff_level *l)
+{
+	return (l->tile_w % l->jpeg.chroma_x == 0 || l->tile_w >= l->w) &&
+	       (l->tile_h % l->jpeg.chroma_y == 0 || l->tile_h >= l->h);
+}
+
+/* Sampling and kind of the page's JPEG streams, from the first one's head: tags may lie about them. */
+static bool probe_jpeg(struct tiff_file *f, struct tiff_level *l, struct error *err)
+{
+	struct arena *scratch = arena_open();
+	struct jpeg_tiles *tiles;
+	struct str stream;
+	bool ok = tiff_open_jpeg(f, scratch, &tiles, err) &&
+		  tiff_read_stream(f, l, scratch, 0, STREAM_HEAD_BYTES, &stream, err) &&
+		  jpeg_tiles_probe(tiles, stream, &l->jpeg, err);
+	arena_close(scratch);
+	if (!ok)
+		return false;
+	if (l->jpeg.components != f->samples || l->jpeg.w > l->tile_w || l->jpeg.h > l->tile_h)
+		return tiff_damaged(err, "the JPEG streams differ from the directory");
+	if (f->model == MODEL_RGB && (l->jpeg.chroma_x > 1 || l->jpeg.chroma_y > 1))
+		return tiff_unsupported(err, "RGB with subsampled components in JPEG, columns", l->jpeg.chroma_x);
+	if (!suits_chroma(l))
+		return tiff_unsupported(err, "JPEG with subsampled chroma in strips of height", l->tile_h);
+	return true;
+}
+
+/* What the level in the current directory has in common with the full one, and its own sampling: libtiff
+ * has read that from the streams already, and says it by the tag. */
+static bool derive_jpeg(struct tiff_file *f, struct tiff_level *l)
+{
+	uint16_t x = 1, y = 1;
+	l->jpeg = f->level[0].jpeg;
+	if (f->model == MODEL_YCC && !TIFFGetFieldDefaulted(f->tif, TIFFTAG_YCBCRSUBSAMPLING, &x, &y))
+		return false;
+	l->jpeg.chroma_x = (uint8_t)x;
+	l->jpeg.chroma_y = (uint8_t)y;
+	return x >= 1 && x <= 4 && y >= 1 && y <= 4 && suits_chroma(l);
+}
+
+/* The current directory as a further level, if it is one of the page's. */
+static bool add_level(struct tiff_file *f, bool marked)
+{
+	struct tiff_level l;
+	const struct tiff_level *full = &f->level[0], *last = &f->level[f->n_levels - 1];
+	if (f->n_levels == FACTS_MAX_LEVELS || !read_level(f, &l) || l.w > last->w || l.h > last->h ||
+	    (l.w == last->w && l.h == last->h))
+		return false;
+	if (tag16(f->tif, TIFFTAG_COMPRESSION, 1) != f->compression ||
+	    tag16(f->tif, TIFFTAG_PHOTOMETRIC, 0) != f->photometric ||
+	    tag16(f->tif, TIFFTAG_SAMPLESPERPIXEL, 1) != f->samples ||
+	    tag16(f->tif, TIFFTAG_BITSPERSAMPLE, 1) != 8 ||
+	    tag16(f->tif, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT) != SAMPLEFORMAT_UINT ||
+	    (f->samples > 1 && tag16(f->tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG) != PLANARCONFIG_CONTIG))
+		return false;
+	l.dx = level_step(l.w, full->w);
+	l.dy = level_step(l.h, full->h);
+	bool halves = false;
+	for (unsigned k = 1; k < 31; k++)
+		halves |= is_half(l.w, full->w, k) && is_half(l.h, full->h, k);
+	bool same_shape = fabs(l.dx - l.dy) < 0.02 * l.dx + 2.0 / (l.w < l.h ? l.w : l.h);
+	if (!(halves && l.tiled && full->tiled) && !(marked && same_shape))
+		return false;
+	if (f->compression == COMPRESSION_JPEG && !derive_jpeg(f, &l))
+		return false;
+	f->level[f->n_levels++] = l;
+	return true;
+}
+
+static bool is_reduced(struct tiff_file *f)
+{
+	return tag32(f->tif, TIFFTAG_SUBFILETYPE, 0) & FILETYPE_REDUCEDIMAGE;
+}
+
+static void add_sub_levels(struct tiff_file *f, struct arena *a)
+{
+	uint16_t n = 0;
+	toff_t *offsets;
+	if (!TIFFGetField(f->tif, TIFFTAG_SUBIFD, &n, &offsets) || !n)
+		return;
+	uint64_t *kept = arena_array(a, uint64_t, n);
+	memcpy(kept, offsets, n * sizeof *kept);
+	for (int i = 0; i < n && i < FACTS_MAX_LEVELS; i++)
+		if (TIFFSetSubDirectory(f->tif, kept[i]))
+			add_level(f, true);
+}
+
+/* Goes to the page-th directory that is no reduced image. */
+static bool find_page(struct tiff_file *f, uint32_t page, struct error *err)
+{
+	for (uint32_t seen = is_reduced(f) ? 0 : 1, i = 0; seen < page; i++) {
+		if (i >= MAX_DIRECTORIES || !TIFFReadDirectory(f->tif)) {
+			/* A file of reduced images only: the first one is its page. */
+			if (page == 1 && TIFFSetDirectory(f->tif, 0))
+				return true;
+			return fail(err, 404, REASON_NOT_FOUND, "The image has no such page.",
+				    "fewer than %u pages", page);
+		}
+		seen += !is_reduced(f);
+	}
+	return true;
+}
+
+/* What of the many kinds of TIFF is decoded here. */
+static bool check_kind(struct tiff_file *f, struct error *err)
+{
+	TIFF *tif = f->tif;
+	f->compression = tag16(tif, TIFFTAG_COMPRESSION, COMPRESSION_NONE);
+	f->samples = tag16(tif, TIFFTAG_SAMPLESPERPIXEL, 1);
+	if (!TIFFGetField(tif, TIFFTAG_PHOTOMETRIC, &f->photometric))
+		f->photometric = f->samples >= 3 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
+	uint16_t bits = tag16(tif, TIFFTAG_BITSPERSAMPLE, 1);
+	uint16_t format = tag16(tif, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT);
+	uint16_t planar = tag16(tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
+	bool jpeg = f->compression == COMPRESSION_JPEG;
+
+	switch (f->compression) {
+	case COMPRESSION_NONE:
+	case COMPRESSION_LZW:
+	case COMPRESSION_PACKBITS:
+	case COMPRESSION_ADOBE_DEFLATE:
+	case COMPRESSION_DEFLATE:
+	case COMPRESSION_JPEG:
+		break;
+	default:
+		return tiff_unsupported(err, "compression", f->compression);
+	}
+	switch (f->photometric) {
+	case PHOTOMETRIC_MINISBLACK:
+	case PHOTOMETRIC_MINISWHITE:
+		f->model = MODEL_GRAY;
+		break;
+	case PHOTOMETRIC_RGB:
+		f->model = MODEL_RGB;
+		break;
+	case PHOTOMETRIC_YCBCR:
+		if (!jpeg)
+			return tiff_unsupported(err, "YCbCr with compression", f->compression);
+		f->model = MODEL_YCC;
+		break;
+	default:
+		return tiff_unsupported(err, "photometric interpretation", f->photometric);
+	}
+	if (bits != 8 || format != SAMPLEFORMAT_UINT)
+		return tiff_unsupported(err, "bits per sample", bits);
+	if (f->samples != model_planes(f->model))
+		return tiff_unsupported(err, "samples per pixel", f->samples);
+	if (planar != PLANARCONFIG_CONTIG && f->samples > 1)
+		return tiff_unsupported(err, "planar configuration", planar);
+	return true;
+}
+
+static void copy_profile(struct tiff_file *f, struct arena *a, struct picture *p)
+{
+	uint32_t n = 0;
+	const void *icc = NULL;
+	if (!TIFFGetField(f->tif, TIFFTAG_ICCPROFILE, &n, &icc) || !n)
+		return;
+	p->icc = (const uint8_t *)arena_strndup(a, icc, n);
+	p->icc_bytes = n;
+}
+
+static bool open_file(struct tiff_file *f, struct source *source, struct arena *a, struct error *err)
+{
+	TIFFOpenOptions *o = TIFFOpenOptionsAlloc();
+	if (!o)
+		return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.",
+			    "no memory for libtiff");
+	TIFFOpenOptionsSetErrorHandlerExtR(o, on_error, f);
+	TIFFOpenOptionsSetWarningHandlerExtR(o, on_warning, f);
+	TIFFOpenOptionsSetMaxSingleMemAlloc(o, (tmsize_t)LIBTIFF_MAX_BYTES);
+	f->source = source;
+	f->tif = TIFFClientOpenExt("source", "rmDO", (thandle_t)f, on_read, on_write, on_seek, on_close,
+				   on_size, NULL, NULL, o);
+	TIFFOpenOptionsFree(o);
+	arena_defer(a, close_tiff, f);
+	return f->tif ? true : tiff_damaged(err, "it cannot be opened");
+}
+
+bool tiff_file_open(struct arena *a, uint32_t page, struct picture *p, struct tiff_file **out,
+		    struct error *err)
+{
+	struct tiff_file *f = arena_new(a, struct tiff_file);
+	struct tiff_level *full = &f->level[0];
+	tiff_begin(f, err);
+	if (!open_file(f, p->source, a, err) || !find_page(f, page, err) || !check_kind(f, err))
+		return false;
+	if (!read_level(f, full))
+		return tiff_damaged(err, "sides that make no image");
+	full->dx = full->dy = 1;
+	f->n_levels = 1;
+
+	uint16_t orientation = tag16(f->tif, TIFFTAG_ORIENTATION, 1);
+	p->facts.orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
+	copy_profile(f, a, p);
+	if (f->compression == COMPRESSION_JPEG && !probe_jpeg(f, full, err))
+		return false;
+
+	add_sub_levels(f, a);
+	if (TIFFSetSubDirectory(f->tif, full->directory))
+		while (f->n_levels < FACTS_MAX_LEVELS && TIFFReadDirectory(f->tif) &&
+		       add_level(f, is_reduced(f)))
+			;
+	/* Damage behind the pages that are used does not matter; what could not be read might be a level. */
+	if (p->source->has_failed)
+		return source_blame(p->source, err);
+	*err = (struct error){0};
+	*out = f;
+	return true;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef IMAGE_TIFF_LEVELS_H
+#define IMAGE_TIFF_LEVELS_H
+
+#include "jpeg_tiles.h"
+
+/*
+ * What a TIFF holds, and where: its pages, their levels, the stored tiles and strips.
+ *
+ * Opening walks the directories once and keeps, for the page asked for, its levels: the page itself,
+ * the reduced images in its SubIFDs, and the following pages as long as they are halvings of it. A
+ * page counts as a halving if its sides are the floor or ceil of the page's over 2, 4, 8... and it
+ * is marked as a reduced image or, unmarked, tiled like the page: a plain multi-page TIFF is no
+ * pyramid.
+ */
+struct tiff_level {
+	uint64_t directory;            /* its offset in the file */
+	uint32_t w, h;
+	uint32_t tile_w, tile_h;       /* strips: the level's width, rows per strip */
+	bool tiled;
+	double dx, dy;
+	struct jpeg_stream jpeg;       /* of its first tile, for JPEG compression */
+};
+
+struct tiff_file {
+	struct tiff *tif;
+	struct source *source;
+	struct error *err;             /* of the call in hand */
+	struct tiff_level level[FACTS_MAX_LEVELS];
+	int n_levels;
+	uint16_t compression, photometric, samples;
+	enum model model;
+	uint64_t offset;               /* libtiff's own cursor */
+};
+
+/* Opens p's source at a page, fills orientation and profile of p. Ends with a. Errors as decoder.open. */
+bool tiff_file_open(struct arena *a, uint32_t page, struct picture *p, struct tiff_file **out,
+		    struct error *err);
+
+/* Makes err the error of what follows; libtiff fills it by its messages. */
+void tiff_begin(struct tiff_file *f, struct error *err);
+
+/* After a libtiff call that failed: err keeps libtiff's message, or says `what` if it gave none. */
+bool tiff_damaged(struct error *err, const char *what);
+bool tiff_unsupported(struct error *err, const char *what, unsigned value);
+
+/* Bytes of a decoded tile or strip, and the most that one may have as stored: what memory estimates
+ * are made of. */
+uint64_t tiff_tile_bytes(const struct tiff_file *f, const struct tiff_level *l);
+uint64_t tiff_stream_limit(const struct tiff_file *f, const struct tiff_level *l);
+
+/* Of the current directory, which must be l's: where a stored tile or strip is; so many of its bytes
+ * at the most, as a block of a; a decoder for its JPEG streams. */
+bool tiff_find_stream(struct tiff_file *f, const struct tiff_level *l, uint32_t index, uint64_t *offset,
+		      uint64_t *n, struct error *err);
+bool tiff_read_stream(struct tiff_file *f, const struct tiff_level *l, struct arena *a, uint32_t index,
+		      uint64_t most, struct str *out, struct error *err);
+bool tiff_open_jpeg(struct tiff_file *f, struct arena *a, struct jpeg_tiles **tiles, struct error *err);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TEST_SAMPLES_H
+#define TEST_SAMPLES_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "check.h"
+
+#include "image/codecs.h"
+#include "source/source_file.h"
+
+/* The images of test/data/make_images.py that are the board of BOARD x BOARD squares, W x H: every
+ * kind that a decoder reads. */
+#define BOARD 10
+#define W 1003
+#define H 701
+
+struct sample {
+	const char *file;
+	bool gray;
+	int tolerance;       /* of the colours at known points */
+};
+
+static const struct sample samples[] = {
+	{"s420.jpg", false, 8},		{"s422.jpg", false, 8},	      {"s444.jpg", false, 8},
+	{"s440.jpg", false, 3},		{"s411.jpg", false, 3},	      {"s441.jpg", false, 3},
+	{"s31.jpg", false, 3},		{"s13.jpg", false, 3},	      {"restart.jpg", false, 3},
+	{"scans.jpg", false, 3},	{"rgb.jpg", false, 3},	      {"unequal.jpg", false, 3},
+	{"fractional.jpg", false, 3},	{"progressive.jpg", false, 8}, {"gray.jpg", true, 8},
+	{"none.tif", false, 0},		{"lzw.tif", false, 0},	      {"deflate.tif", false, 0},
+	{"packbits.tif", false, 0},	{"gray.tif", true, 1},	      {"tiled-none.tif", false, 0},
+	{"tiled-deflate.tif", false, 0}, {"tiled-jpeg.tif", false, 8}, {"striped-jpeg.tif", false, 8},
+	{"white.tif", true, 1},		{"white-jpeg.tif", true, 3},  {"gray-jpeg.tif", true, 3},
+	{"thin-strips.tif", false, 0},	{"one-strip.tif", false, 0},  {"big.tif", false, 0},
+	{"big-endian.tif", false, 0},	{"rgb-jpeg.tif", false, 3},   {"lying-tag.tif", false, 3},
+	{"no-tag.tif", false, 3},	{"one-jpeg-strip.tif", false, 3}, {"restart-tiles.tif", false, 3},
+	{"scan-tiles.tif", false, 3},	{"small-blocks.tif", false, 3}, {"even-strips.tif", false, 3},
+	{"subs-jpeg.tif", false, 3},	{"pages-jpeg.tif", false, 3}, {"subs-deflate.tif", false, 0},
+	{"pages-deflate.tif", false, 0}, {"unpadded.tif", false, 3},   {"mixed-jpeg.tif", false, 3},
+};
+#define SAMPLES (sizeof samples / sizeof *samples)
+
+static inline const char *images_folder(void)
+{
+	const char *folder = getenv("LORIKEET_TEST_IMAGES");
+	return folder ? folder : "build/test-images";
+}
+
+static inline struct source *sample_source(struct arena *a, const char *name)
+{
+	struct error err = {0};
+	struct source *source;
+	if (!file_source_open_path(a, arena_printf(a, "%s/%s", images_folder(), name), &source, &err))
+		fail_msg("%s: %s %s", name, err.say, err.why);
+	return source;
+}
+
+#endif

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Makes the seeds of the decoders' fuzz targets: `make_corpus.py test/fuzz/corpus`. The files are kept in the
+repository; this script says how they came about. Those named found-* are what the fuzzers once found."""
+import io
+import os
+import sys
+
+from PIL import Image
+
+from make_images import adobe_like_profile, board, exif
+from writers import SHORT, UNDEFINED, jpeg, jpeg_of, jpeg_tables, page, segment, shrink, tiff, ycc
+
+W, H = 61, 43
+PICTURE = board(W, H, 2)
+GRAY = ycc(PICTURE)[0]
+
+
+def pil(kind, image=None, **options):
+    out = io.BytesIO()
+    (image or Image.fromarray(PICTURE)).save(out, kind, **options)
+    return out.getvalue()
+
+
+def gray_jpeg(tile, **options):
+    return jpeg(tile.shape[1], tile.shape[0], [(tile, 1, 1)], **options)
+
+
+def rgb_jpeg(tile, x=1, **options):
+    parts = [(tile[:, :, 0], x, 1)] + [(shrink(tile[:, :, i], x, 1), 1, 1) for i in (1, 2)]
+    return jpeg(tile.shape[1], tile.shape[0], parts, **options)
+
+
+def jpegs():
+    yield "baseline", pil("JPEG", quality=60)
+    yield "progressive", pil("JPEG", quality=60, progressive=True)
+    yield "gray", pil("JPEG", Image.fromarray(GRAY), quality=60)
+    yield "gray-progressive", pil("JPEG", Image.fromarray(GRAY), quality=60, progressive=True)
+    yield "cmyk", pil("JPEG", Image.fromarray(PICTURE).convert("CMYK"), quality=40)
+    yield "exif6", pil("JPEG", quality=40, exif=exif(6))
+    yield "icc", pil("JPEG", quality=40, icc_profile=adobe_like_profile())
+    for x, y in ((1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (1, 4), (3, 1)):
+        yield f"s{x}{y}", jpeg_of(PICTURE, x, y, quant=16)
+    yield "restart", jpeg_of(PICTURE, 2, 2, quant=16, restart=2)
+    yield "scans", jpeg_of(PICTURE, 2, 2, quant=16, interleaved=False)
+    yield "scans-restart", jpeg_of(PICTURE, 2, 1, quant=16, interleaved=False, restart=3)
+    yield "rgb", rgb_jpeg(PICTURE, ids=(82, 71, 66), quant=16)
+    yield "rgb-subsampled", rgb_jpeg(PICTURE, 2, ids=(82, 71, 66), quant=16)
+    y, cb, cr = ycc(PICTURE)
+    yield "coarse-luma", jpeg(W, H, [(shrink(y, 2, 1), 1, 1), (cb, 2, 1), (cr, 2, 1)], quant=16)
+    yield "fractional", jpeg(W, H, [(y, 3, 1), (cb[:, :(2 * W + 2) // 3], 2, 1), (shrink(cr, 3, 1), 1, 1)], quant=16)
+    yield "unequal-chroma", jpeg(W, H, [(y, 2, 2), (cb, 2, 2), (shrink(cr, 2, 2), 1, 1)], quant=16)
+    yield "one-pixel", jpeg_of(PICTURE[:1, :1], 2, 2, quant=16)
+
+
+def tiffs():
+    half = PICTURE[::2, ::2]
+    for name, options in (("none", {}), ("deflate", {"compression": "deflate"})):
+        yield f"strips-{name}", tiff([page(PICTURE, rows=7, **options)])
+        yield f"tiles-{name}", tiff([page(half, tile=(16, 16), **options)])
+    for name in ("tiff_lzw", "packbits", "jpeg"):
+        yield f"pil-{name}", pil("TIFF", Image.fromarray(GRAY if name == "packbits" else PICTURE[:24]), compression=name)
+    yield "gray-white", tiff([page(GRAY, rows=1, photometric=0, compression="deflate")])
+    tables = {347: (UNDEFINED, list(b"\xff\xd8" + jpeg_tables(20) + b"\xff\xd9"))}
+
+    def tile(x, y):
+        return lambda t: jpeg_of(t, x, y, quant=20, tables=False)
+    yield "jpeg-tiles", tiff([page(PICTURE, tile=(16, 16), compression="jpeg", photometric=6, encode=tile(2, 2),
+                                   tags=tables)])
+    yield "jpeg-strips", tiff([page(PICTURE, rows=16, compression="jpeg", photometric=6, encode=tile(2, 1), tags=tables)])
+    yield "jpeg-complete", tiff([page(PICTURE, tile=(32, 32), compression="jpeg", photometric=6,
+                                      encode=lambda t: jpeg_of(t, 1, 1, quant=20, restart=2))])
+    yield "jpeg-rgb", tiff([page(PICTURE, tile=(64, 48), compression="jpeg", encode=lambda t: rgb_jpeg(t, quant=20))])
+    yield "jpeg-gray", tiff([page(GRAY, tile=(32, 32), compression="jpeg", encode=lambda t: gray_jpeg(t, quant=20))])
+    yield "jpeg-gray-white", tiff([page(GRAY, rows=8, compression="jpeg", photometric=0,
+                                        encode=lambda t: gray_jpeg(t, quant=20))])
+    yield "jpeg-odd-strips", tiff([page(PICTURE, rows=9, compression="jpeg", photometric=6, encode=tile(2, 2), tags=tables)])
+    levels = [page(a, tile=(16, 16), compression="jpeg", photometric=6, encode=tile(2, 2), tags=tables)
+              for a in (PICTURE[:32, :32], PICTURE[:32:2, :32:2], PICTURE[:32:4, :32:4])]
+    yield "pyramid-pages", tiff(levels)
+    yield "pyramid-subs", tiff([{**levels[0], "subs": levels[1:]}])
+    yield "pages", tiff([page(half, compression="deflate"), page(GRAY, compression="deflate"),
+                         page(PICTURE, compression="deflate")])
+    yield "big", tiff([page(half, tile=(16, 16), compression="deflate", subs=[page(half[::2, ::2], tile=(16, 16))])],
+                      big=True)
+    yield "big-endian", tiff([page(half, tags={274: (SHORT, [5])})], order=">")
+    yield "separate", tiff([page(half, separate=True)])
+    yield "sixteen-bit", tiff([page(GRAY.astype("<u2") * 257, rows=8, compression="deflate")])
+
+
+def main(folder):
+    for target, seeds in (("fuzz_jpeg", jpegs()), ("fuzz_tiff", tiffs())):
+        os.makedirs(os.path.join(folder, target), exist_ok=True)
+        for name, data in seeds:
+            if len(data) > 8192:
+                sys.exit(f"{target}/{name} has {len(data)} bytes")
+            with open(os.path.join(folder, target, name), "wb") as f:
+                f.write(data)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

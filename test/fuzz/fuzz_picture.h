@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TEST_FUZZ_PICTURE_H
+#define TEST_FUZZ_PICTURE_H
+
+#include <stdlib.h>
+
+#include "image/colour.h"
+#include "image/decoder.h"
+
+/* What a decoder's fuzz target does with one input: open, then reads of several kinds, each held to
+ * the decoder's contract. */
+
+#define FUZZ_MEMORY (UINT64_C(64) << 20)
+
+static inline void fuzz_must(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+static inline void fuzz_check_planes(const struct picture *p, const struct wants *w, const struct image *image)
+{
+	unsigned sum = 0;
+	fuzz_must(image->n == (image->model == MODEL_GRAY ? 1 : 3));
+	for (int i = 0; i < image->n; i++) {
+		const struct plane *q = &image->plane[i];
+		fuzz_must(q->w > 0 && q->h > 0 && q->stride >= q->w && q->dx > 0 && q->dy > 0);
+		fuzz_must(q->x <= w->region.x + 1e-6 && q->y <= w->region.y + 1e-6);
+		fuzz_must(q->x < p->stored_w && q->y < p->stored_h);
+		/* The far corners, for the address sanitizer. */
+		sum += q->at[q->w - 1] + q->at[(size_t)(q->h - 1) * q->stride + q->w - 1];
+	}
+	fuzz_must(sum <= 6 * 255);
+}
+
+static inline void fuzz_read(const struct picture *p, struct rect region, double step, bool gray)
+{
+	struct wants w = {.region = region, .step_x = step, .step_y = step, .gray = gray,
+			  .chroma_x = 2, .chroma_y = 2};
+	uint64_t estimate = p->decoder->memory(p, &w);
+	struct arena *a = arena_open();
+	struct error err = {0};
+	struct image image;
+
+	if (estimate <= FUZZ_MEMORY) {
+		if (p->decoder->read(a, p, &w, &image, &err)) {
+			fuzz_check_planes(p, &w, &image);
+			fuzz_must(arena_peak_bytes(a) <= estimate);
+			/* Profiles are another parser's input; what is tried here is that planes fit together. */
+			image.icc_bytes = 0;
+			fuzz_must(colour_to_srgb(a, &image, gray, &err));
+		} else {
+			fuzz_must(err.status >= 400 && err.say);
+		}
+	}
+	arena_close(a);
+}
+
+static inline void fuzz_picture(const struct decoder *decoder, const uint8_t *at, size_t n, uint32_t page)
+{
+	const struct decoder *const list[] = {decoder, NULL};
+	struct arena *a = arena_open();
+	struct source *s = memory_source_open(a, (struct str){(const char *)at, n});
+	struct picture p;
+	struct error err = {0};
+
+	if (picture_open(a, list, s, page, &p, &err)) {
+		uint32_t w = p.stored_w, h = p.stored_h;
+		fuzz_must(w > 0 && h > 0 && p.facts.orientation >= 1 && p.facts.orientation <= 8);
+		fuzz_read(&p, (struct rect){0, 0, w, h}, 1, false);
+		fuzz_read(&p, (struct rect){0, 0, w, h}, 2, true);
+		fuzz_read(&p, (struct rect){0, 0, w, h}, 13, false);
+		fuzz_read(&p, (struct rect){w / 2, h / 2, (w + 3) / 4, (h + 3) / 4}, 1, false);
+		fuzz_read(&p, (struct rect){w - 1, h - 1, 1, 1}, 0.3, false);
+		fuzz_read(&p, (struct rect){w / 3, h / 3, (w + 2) / 3, (h + 2) / 3}, 4, true);
+		fuzz_read(&p, (struct rect){w / 3, 0, (w + 2) / 3, (h + 2) / 3}, 3.1, false);
+	} else {
+		fuzz_must(err.status >= 400 && err.say);
+	}
+	arena_close(a);
+}
+
+#endif
