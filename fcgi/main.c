@@ -36,13 +36,11 @@ static int complain(const struct error *err)
 /* A backstop behind the estimates: a decoder that runs away gets no memory, not the machine. */
 static void limit_memory(const struct config *c)
 {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(SANITIZED)
-	rlim_t bytes = (rlim_t)(c->max_request_memory + c->max_request_memory / 2 + (UINT64_C(256) << 20));
+	uint64_t most = c->max_request_memory, spare = most / 2 + (UINT64_C(256) << 20);
+	rlim_t bytes = most < RLIM_INFINITY - spare ? most + spare : RLIM_INFINITY;
 	struct rlimit limit = {bytes, bytes};
-	setrlimit(RLIMIT_DATA, &limit);
-#else
-	(void)c;
-#endif
+	if (!SANITIZED)
+		setrlimit(RLIMIT_DATA, &limit);
 }
 
 static int serve(const struct config *config, const struct service *service)

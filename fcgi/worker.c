@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "worker.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -13,8 +15,8 @@
 #include "../lib/base/log.h"
 
 #define LEAST_LIFE_S 60
-#define URI_LOG_BYTES 1500
-#define WHY_LOG_BYTES 500
+#define URI_LOG_BYTES 1200
+#define WHY_LOG_BYTES 400
 
 static struct str param(const FCGX_Request *r, const char *name)
 {
@@ -43,17 +45,19 @@ static struct call read_call(const FCGX_Request *r)
 	};
 }
 
-/* Without the last byte of an IPv4 address, without the last 80 bits of an IPv6 one. */
+/* Without the last byte of an IPv4 address, without the last 80 bits of an IPv6 one; else nothing is shown. */
 static struct str masked(struct arena *a, struct str client)
 {
-	const char *dot = client.n ? memrchr(client.at, '.', client.n) : NULL;
-	if (dot)
-		return str_of(arena_printf(a, "%.*s.0", (int)(dot - client.at), client.at));
-	struct str rest = client, part;
-	size_t n = 0;
-	for (int i = 0; i < 3 && take_until(&rest, ':', &part); i++)
-		n = (size_t)(part.at + part.n - client.at);
-	return str_of(arena_printf(a, "%.*s::", (int)n, client.at));
+	char *text = arena_alloc(a, INET6_ADDRSTRLEN);
+	unsigned char address[16];
+	bool v4 = client.n && inet_pton(AF_INET, client.at, address) == 1;
+	if (v4)
+		address[3] = 0;
+	else if (client.n && inet_pton(AF_INET6, client.at, address) == 1)
+		memset(address + (IN6_IS_ADDR_V4MAPPED(address) ? 15 : 6), 0, IN6_IS_ADDR_V4MAPPED(address) ? 1 : 10);
+	else
+		return STR("-");
+	return str_of(inet_ntop(v4 ? AF_INET : AF_INET6, address, text, INET6_ADDRSTRLEN));
 }
 
 static bool wants_line(const struct config *c, const struct reply *reply, int64_t took_us)
@@ -176,22 +180,48 @@ static uint64_t lifetime(const struct config *c)
 	return c->requests_per_worker + c->requests_per_worker / 4 * (dice % 1000) / 1000;
 }
 
+static volatile sig_atomic_t stopping;
+
+static void stop(int signal)
+{
+	(void)signal;
+	stopping = 1;
+	FCGX_ShutdownPending();
+}
+
+/* Without SA_RESTART, so that a waiting accept ends. */
+static void heed_signals(void)
+{
+	struct sigaction action = {.sa_handler = stop};
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+}
+
 int worker_run(const struct config *config, const struct service *service)
 {
 	FCGX_Request request;
 	/* The pool's supervisor may be killed: a worker must not outlive it and keep the socket. */
+	pid_t parent = getppid();
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		return 0;
 	if (FCGX_Init() || FCGX_InitRequest(&request, 0, FCGI_FAIL_ACCEPT_ON_INTR)) {
 		log_event("error", "libfcgi could not start");
 		return 1;
 	}
+	heed_signals();
 	int64_t born = now_us();
 	uint64_t most = lifetime(config);
 	for (uint64_t served = 0; served < most || now_us() - born < LEAST_LIFE_S * INT64_C(1000000);
 	     served++) {
-		if (FCGX_Accept_r(&request) < 0)
+		if (FCGX_Accept_r(&request) >= 0) {
+			serve(&request, config, service);
+		} else if (stopping) {
 			break;
-		serve(&request, config, service);
+		} else {
+			log_event("error", "accept: %s", strerror(errno));
+			return 1;
+		}
 	}
 	return 0;
 }

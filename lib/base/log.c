@@ -2,8 +2,10 @@
 #include "log.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,13 +14,23 @@
 /* The most that a field has beside its key and text, and what closes a line: the count of dropped ones. */
 #define FIELD_BYTES 32
 #define END_BYTES 48
+/* Fields with a limit up to this may use the reserve. */
+#define SHORT_BYTES 64
 
 static struct log_options options = {.fd = 2};
 static uint64_t dropped, dropped_unsaid;
 
+static void wake(int signal)
+{
+	(void)signal;
+}
+
+/* Without SA_RESTART the signal ends a write that waits. */
 void log_start(const struct log_options *o)
 {
+	struct sigaction action = {.sa_handler = wake};
 	options = *o;
+	sigaction(SIGALRM, &action, NULL);
 }
 
 uint64_t log_dropped(void)
@@ -65,25 +77,40 @@ static bool needs_quotes(struct str s)
 	return false;
 }
 
+/* C1 controls, line separators and the marks that turn the direction of text: they could hide what a line says. */
+static bool is_treacherous(struct str s, size_t n)
+{
+	const unsigned char *c = (const unsigned char *)s.at;
+	return (n == 2 && c[0] == 0xc2 && c[1] < 0xa0) ||
+	       (n == 3 && c[0] == 0xe2 && ((c[1] == 0x80 && c[2] >= 0xa8 && c[2] <= 0xae) ||
+					   (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9)));
+}
+
+/* The first character of s as it is written, and how many bytes of s that were. */
+static size_t escape_one(const struct log_line *l, struct str s, char out[16])
+{
+	unsigned char c = (unsigned char)s.at[0];
+	size_t n = utf8_length(s);
+	if (c == '"' || c == '\\')
+		snprintf(out, 16, "\\%c", c);
+	else if (c == '\n' || c == '\t')
+		snprintf(out, 16, c == '\n' ? "\\n" : "\\t");
+	else if (n == 0 || c < ' ' || c == 0x7f || is_treacherous(s, n))
+		/* JSON has no escape for a byte that is no character. */
+		snprintf(out, 16, l->json ? "\\u%04x" : "\\x%02x", (n && c < 0x80) || !l->json ? c : 0xfffd);
+	else
+		snprintf(out, 16, "%.*s", (int)n, s.at);
+	return n && !(is_treacherous(s, n) && !l->json) ? n : 1;
+}
+
 static void put_escaped(struct log_line *l, struct str s, size_t end)
 {
-	while (s.n && l->n < end) {
-		unsigned char c = (unsigned char)s.at[0];
-		size_t n = utf8_length(s);
-		char escape[8];
-		if (c == '"' || c == '\\') {
-			snprintf(escape, sizeof escape, "\\%c", c);
-			put_text(l, escape);
-		} else if (c == '\n' || c == '\t') {
-			put_text(l, c == '\n' ? "\\n" : "\\t");
-		} else if (n == 0 || c < ' ' || c == 0x7f) {
-			/* JSON has no escape for a byte that is no character. */
-			snprintf(escape, sizeof escape, l->json ? "\\u%04x" : "\\x%02x", n || !l->json ? c : 0xfffd);
-			put_text(l, escape);
-		} else {
-			put(l, s.at, n);
-		}
-		n = n ? n : 1;
+	char out[16];
+	while (s.n) {
+		size_t n = escape_one(l, s, out);
+		if (l->n + strlen(out) > end)
+			return;
+		put_text(l, out);
 		s.at += n;
 		s.n -= n;
 	}
@@ -108,13 +135,12 @@ void log_text(struct log_line *l, const char *key, struct str s, size_t limit)
 {
 	if (!has_room(l, key))
 		return;
-	if (limit && s.n > limit)
-		s.n = limit;
 	bool quotes = l->json || needs_quotes(s);
 	put_key(l, key);
 	if (quotes)
 		put_text(l, "\"");
-	put_escaped(l, s, sizeof l->at - RESERVE_BYTES);
+	size_t end = sizeof l->at - (limit && limit <= SHORT_BYTES ? END_BYTES : RESERVE_BYTES);
+	put_escaped(l, s, limit && l->n + limit < end ? l->n + limit : end);
 	if (quotes)
 		put_text(l, "\"");
 }
@@ -143,6 +169,18 @@ void log_ms(struct log_line *l, const char *key, int64_t us)
 	put_text(l, text);
 }
 
+/* The timer repeats: its first signal may come before the write has begun. */
+static bool write_patiently(const char *at, size_t n)
+{
+	const struct timeval step = {.tv_usec = LOG_PATIENCE_MS * 1000};
+	struct itimerval timer = {step, step};
+	setitimer(ITIMER_REAL, &timer, NULL);
+	bool written = write(options.fd, at, n) == (ssize_t)n;
+	timer = (struct itimerval){0};
+	setitimer(ITIMER_REAL, &timer, NULL);
+	return written;
+}
+
 void log_line_write(struct log_line *l)
 {
 	struct pollfd ready = {.fd = options.fd, .events = POLLOUT};
@@ -152,9 +190,8 @@ void log_line_write(struct log_line *l)
 
 	/* Lines of at most PIPE_BUF bytes are written whole or not at all, and a pipe is only called
 	 * writable while it has room for that much. */
-	bool written = poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) &&
-		       write(options.fd, l->at, l->n) == (ssize_t)l->n;
-	if (written) {
+	bool room = poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT);
+	if (room && write_patiently(l->at, l->n)) {
 		dropped_unsaid = 0;
 	} else {
 		dropped++;

@@ -10,10 +10,12 @@
  * A line is built field by field (log_line_open, log_text / log_number / log_ms..., log_line_write)
  * in logfmt or JSON. Control bytes, quotes and bytes that are not UTF-8 are escaped, so that a
  * request cannot forge a line. A line that grows too long loses the end of its longest text fields,
- * never its shape. A write never blocks: if the pipe is full the line is dropped and counted, and the next line that
- * gets through carries dropped=N. (The descriptor may be shared with other processes, so O_NONBLOCK
- * is not set on it for good; poll first, and writes to a pipe of at most PIPE_BUF bytes are atomic.)
+ * never its shape. A write does not wait for a reader: if the pipe is full the line is dropped and counted, and the next
+ * line that gets through carries dropped=N. (The descriptor may be shared with other processes, so O_NONBLOCK is not set
+ * on it: poll says whether there is room, and where another process takes it first, SIGALRM ends the write after
+ * LOG_PATIENCE_MS. Writes to a pipe of at most PIPE_BUF bytes are atomic.)
  */
+#define LOG_PATIENCE_MS 5
 #define LOG_LINE_BYTES 4096
 
 struct log_options {
@@ -27,11 +29,12 @@ struct log_line {
 	bool json;
 };
 
+/* Takes over SIGALRM. */
 void log_start(const struct log_options *options);
 
 /* Begins a line with time (RFC 3339, UTC, milliseconds) and level ("info", "warn", "error"). */
 void log_line_open(struct log_line *line, const char *level);
-/* key is a literal of [a-z_]. A text field takes at most limit bytes of s (0: no own limit). */
+/* key is a literal of [a-z_]. A text field takes at most limit bytes as written (0: no own limit). */
 void log_text(struct log_line *line, const char *key, struct str s, size_t limit);
 void log_number(struct log_line *line, const char *key, int64_t value);
 void log_ms(struct log_line *line, const char *key, int64_t microseconds);   /* as 12.345 */

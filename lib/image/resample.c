@@ -25,7 +25,7 @@ typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4
 typedef int32_t lanes_int __attribute__((vector_size(LANES * sizeof(int32_t))));
 typedef uint8_t lanes_byte __attribute__((vector_size(LANES), aligned(1)));
 
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+#if defined(__x86_64__) && !SANITIZED && !defined(__clang__)
 #define MULTIVERSION __attribute__((target_clones("avx2", "default")))
 #else
 #define MULTIVERSION

@@ -73,7 +73,10 @@ static const struct {
 	{STR("\xe2\x82"), 0, "\"\\xe2\\x82\"", "\"\\ufffd\\ufffd\""},
 	{STR("abcdef"), 3, "abc", "\"abc\""},
 	{STR("abc"), 3, "abc", "\"abc\""},
-	{STR("a\xc3\xa9"), 2, "\"a\\xc3\"", "\"a\\ufffd\""},
+	{STR("a\xc3\xa9"), 2, "\"a\"", "\"a\""},
+	{STR("a\xff\xff"), 5, "\"a\\xff\"", "\"a\""},
+	{STR("\xe2\x80\xa8\xe2\x80\xae\xc2\x85"), 0, "\"\\xe2\\x80\\xa8\\xe2\\x80\\xae\\xc2\\x85\"",
+	 "\"\\ufffd\\ufffd\\ufffd\""},
 };
 
 static void escaped_texts(void **state)
@@ -338,8 +341,6 @@ static void a_full_pipe_drops_and_counts(void **state)
 	fcntl(fd[0], F_SETFL, O_NONBLOCK);
 	log_start(&(struct log_options){.fd = fd[1]});
 
-	/* A blocking write would end here. */
-	alarm(20);
 	uint64_t n = 0;
 	while (log_dropped() == before && n++ < 100000)
 		log_event("info", "fills the pipe");
@@ -347,7 +348,6 @@ static void a_full_pipe_drops_and_counts(void **state)
 	for (int i = 0; i < 6; i++)
 		log_event("info", "is dropped");
 	assert_int_equal(log_dropped() - before, 7);
-	alarm(0);
 	assert_int_equal(fcntl(fd[1], F_GETFL) & O_NONBLOCK, 0);
 
 	/* Nothing of a dropped line arrived, and the first that gets through says how many. */
