@@ -35,14 +35,29 @@ int command_check(const struct config *config)
 	return 0;
 }
 
+/* A path, or a whole address. */
+static struct call make_call(struct str uri)
+{
+	struct call call = {.method = STR("GET"), .scheme = STR("http"), .host = STR("localhost")};
+	if (take_word(&uri, STR("https://")))
+		call.scheme = STR("https");
+	else if (!take_word(&uri, STR("http://"))) {
+		call.uri = uri;
+		return call;
+	}
+	const char *path = uri.n ? memchr(uri.at, '/', uri.n) : NULL;
+	call.host = path ? (struct str){uri.at, (size_t)(path - uri.at)} : uri;
+	call.uri = path ? str_of(path) : STR("/");
+	return call;
+}
+
 int command_get(const struct service *service, int n, char *const words[])
 {
 	if (n != 1)
 		return wrong_words("get URI");
 	struct arena *a = arena_open();
 	struct reply reply;
-	struct call call = {.method = STR("GET"), .uri = str_of(words[0]), .scheme = STR("http"),
-			    .host = STR("localhost")};
+	struct call call = make_call(str_of(words[0]));
 	service_answer(service, &call, &reply, a);
 	fprintf(stderr, "Status: %d\r\n%.*s", reply.status, (int)reply.headers->n, reply.headers->at);
 	if (*reply.why)

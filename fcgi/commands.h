@@ -12,7 +12,7 @@
 /* `check`: the configuration was read already; are its roots there and readable? */
 int command_check(const struct config *config);
 
-/* `get URI`: one request, without nginx; headers on standard error, body on
+/* `get URI`: one request, a path or a whole address, without nginx; headers on standard error, body on
  * standard output. */
 int command_get(const struct service *service, int n, char *const words[]);
 

@@ -57,10 +57,13 @@ def port_to_use(wanted):
         return free_port()
 
 
-def show(url, identifiers, pid):
+def show(url, identifiers, pid, own_config):
     print(f"\nLorikeet serves at {url}   (process {pid}; Ctrl-C ends it)\n")
+    if own_config:
+        print("  what is served where is said by the configuration")
+        return
     for name in identifiers:
-        base = f"{url}/iiif/3/{urllib.parse.quote(name, safe='')}"
+        base = f"{url}/iiif/3/{urllib.parse.quote(os.fsencode(name), safe='')}"
         print(f"  {base}/info.json\n  {base}/full/!800,800/0/default.jpg")
     if not identifiers:
         print("  no JPEG or TIFF was found; an image is at IDENTIFIER/full/max/0/default.jpg below /iiif/3/")
@@ -91,7 +94,7 @@ def serve(words, folder):
         raise StackError("the configuration is wrong")
     with Stack(folder / "stack", BINARY, config, port=port_to_use(words.port), workers=words.workers,
                worker_env=worker_env) as stack:
-        show(stack.url, first_images(images) if images else [], os.getpid())
+        show(stack.url, first_images(images) if images else [], os.getpid(), bool(words.config))
         print(f"  logs are in {stack.folder}/log", flush=True)
         while stack.running():
             time.sleep(1)

@@ -118,7 +118,7 @@ static const struct option options[] = {
 
 	C("log", "format", log_format, CHOICE, "logfmt", 0, 0, format_words, "Form of the log lines."),
 	C("log", "requests", log_requests, CHOICE, "all", 0, 0, request_words,
-	  "Which requests are logged: all, errors (from 400), or slow:MS (took that long, or from 500)."),
+	  "Which requests are logged: all, errors (from 400), or slow:500 (took as many milliseconds, or from 500)."),
 	C("log", "client", log_client, CHOICE, "full", 0, 0, client_words,
 	  "Client addresses in the log: full, without their last part, or not at all."),
 };

@@ -278,8 +278,11 @@ static void header_disposition(struct job *job, struct str canonical)
 			*c = '_';
 	}
 	struct buf *h = job->reply->headers;
-	buf_printf(h, "Content-Disposition: inline; filename=\"%s\"; filename*=UTF-8''", ascii);
-	buf_uri_segment(h, buf_view(name));
+	buf_printf(h, "Content-Disposition: inline; filename=\"%s\"", ascii);
+	if (str_is_utf8(buf_view(name))) {
+		buf_text(h, "; filename*=UTF-8''");
+		buf_uri_segment(h, buf_view(name));
+	}
 	buf_text(h, "\r\n");
 }
 
@@ -332,17 +335,25 @@ static struct layout make_layout(const struct job *job, const struct encoder *en
 	return l;
 }
 
+/* How the picture is made: known before anything is decoded. */
+struct recipe {
+	struct plan plan;
+	const struct encoder *encoder;
+	struct layout layout, work;    /* the encoder's, and that of the transform */
+	struct wants wants;
+};
+
 /* Everything that will be held at once must fit, or the request is refused before any decoding. */
-static bool check_memory(struct job *job, const struct plan *plan, const struct wants *wants,
-			 struct layout layout, const struct encoder *encoder, struct error *err)
+static bool check_memory(struct job *job, const struct recipe *r, struct error *err)
 {
 	const struct config *c = job->service->config;
 	const struct picture *p = &job->picture;
+	const struct plan *plan = &r->plan;
 	uint64_t pixels = (uint64_t)p->stored_w * p->stored_h;
-	uint64_t decoded = p->decoder->memory(p, wants);
+	uint64_t decoded = p->decoder->memory(p, &r->wants);
 	uint64_t need = decoded + colour_memory(p->icc_bytes > 0, decoded / 2) +
-			transform_memory(plan, layout, p->facts.alpha) + encoder->memory(plan->out_w, plan->out_h) +
-			encoder_body_bytes(plan->out_w, plan->out_h);
+			transform_memory(plan, r->work, p->facts.alpha) +
+			r->encoder->memory(plan->out_w, plan->out_h) + encoder_body_bytes(plan->out_w, plan->out_h);
 	if (transform_leaves_turning(plan))
 		need += turn_memory(plan->w, plan->h, plan->out_w, plan->out_h, plan->gray);
 	if (pixels > c->max_source_pixels || need > c->max_request_memory)
@@ -360,75 +371,81 @@ static struct layout working_layout(const struct plan *plan, struct layout layou
 }
 
 /* What is left after the transform: any angle, transparency, black and white, the encoder's model. */
-static bool finish_picture(struct job *job, const struct plan *plan, const struct encoder *encoder, struct layout work,
-			   struct layout layout, struct image *picture, struct error *err)
+static bool finish_picture(struct job *job, const struct recipe *r, struct image *picture, struct error *err)
 {
 	const struct config *c = job->service->config;
+	const struct plan *plan = &r->plan;
 	if (transform_leaves_turning(plan)) {
 		struct image turned;
-		layout_apply(picture, work);
+		layout_apply(picture, r->work);
 		if (!turn_freely(job->a, picture, (double)plan->degrees / DECIMAL_ONE, plan->out_w, plan->out_h, &turned,
 				 err))
 			return false;
 		*picture = turned;
 	}
-	if (encoder->alpha)
+	if (r->encoder->alpha)
 		alpha_divide(picture);
 	else
 		alpha_flatten(picture, (uint32_t)strtoul(c->background, NULL, 16));
 	if (plan->quality == QUALITY_BITONAL)
 		bitonal(picture, c->bitonal == BITONAL_DITHER);
-	layout_apply(picture, layout);
+	layout_apply(picture, r->layout);
 	return true;
 }
 
-static bool make_picture(struct job *job, const struct plan *plan, const struct encoder *encoder,
-			 struct error *err)
+static bool make_picture(struct job *job, const struct recipe *r, struct error *err)
 {
 	const struct config *c = job->service->config;
 	const struct picture *p = &job->picture;
-	struct layout layout = make_layout(job, encoder), work = working_layout(plan, layout);
-	struct wants wants = transform_wants(plan, p, work);
+	const struct plan *plan = &r->plan;
 	struct encode_options options = encode_options(c, plan->quality == QUALITY_BITONAL);
 	struct image decoded, picture;
 
-	if (!check_memory(job, plan, &wants, work, encoder, err))
-		return false;
-	bool ok = p->decoder->read(job->a, p, &wants, &decoded, err);
+	bool ok = p->decoder->read(job->a, p, &r->wants, &decoded, err);
 	lap(job, STAGE_READ);
 	ok = ok && colour_to_srgb(job->a, &decoded, plan->gray, err);
 	if (ok)
 		alpha_multiply(&decoded);
 	lap(job, STAGE_COLOUR);
-	ok = ok && transform(job->a, &decoded, plan, p, (enum filter)c->filter, work, &picture, err);
+	ok = ok && transform(job->a, &decoded, plan, p, (enum filter)c->filter, r->work, &picture, err);
 	for (int i = 0; ok && i < image_planes(&decoded); i++)
 		arena_drop_block(job->a, decoded.plane[i].at);
-	ok = ok && finish_picture(job, plan, encoder, work, layout, &picture, err);
+	ok = ok && finish_picture(job, r, &picture, err);
 	lap(job, STAGE_TRANSFORM);
 	if (!ok)
 		return false;
 
 	struct buf *body = buf_open(job->a, encoder_body_bytes(plan->out_w, plan->out_h));
-	ok = encoder->write(&picture, &options, body, err);
+	ok = r->encoder->write(&picture, &options, body, err);
 	lap(job, STAGE_ENCODE);
 	job->reply->body = buf_view(body);
 	return ok;
 }
 
+/* Plans the answer and refuses what it would need too much for: a HEAD or 304 promises no more than a GET gives. */
+static bool make_recipe(struct job *job, struct recipe *r, struct error *err)
+{
+	if (!plan_make(&job->request, &job->picture.facts, &job->limits, &r->plan, err))
+		return false;
+	r->layout = make_layout(job, r->encoder);
+	r->work = working_layout(&r->plan, r->layout);
+	r->wants = transform_wants(&r->plan, &job->picture, r->work);
+	return check_memory(job, r, err);
+}
+
 static bool answer_image(struct job *job, struct error *err)
 {
 	const struct request *r = &job->request;
-	const struct encoder *encoder = encoder_for(r->format);
-	struct plan plan;
+	struct recipe recipe = {.encoder = encoder_for(r->format)};
 
-	if (!encoder)
+	if (!recipe.encoder)
 		return fail(err, 400, REASON_UNSUPPORTED, "This server does not write this format.", "%s", "");
-	if (!open_picture(job, err) || !plan_make(r, &job->picture.facts, &job->limits, &plan, err))
+	if (!open_picture(job, err) || !make_recipe(job, &recipe, err))
 		return false;
 
 	struct buf *canonical = buf_open(job->a, 512), *seed = buf_open(job->a, 1024);
 	char hash[33];
-	plan_write_canonical(&plan, &job->picture.facts, r->version, canonical);
+	plan_write_canonical(&recipe.plan, &job->picture.facts, r->version, canonical);
 	write_validators(job, seed);
 	buf_str(seed, buf_view(canonical));
 	write_options(job->service->config, seed);
@@ -440,7 +457,7 @@ static bool answer_image(struct job *job, struct error *err)
 		   job->id, (int)canonical->n, canonical->at, r->version);
 	header_disposition(job, buf_view(canonical));
 	return answer_without_body(job, arena_printf(job->a, "\"%s\"", hash), job->rule->cache_images) ||
-	       make_picture(job, &plan, encoder, err);
+	       make_picture(job, &recipe, err);
 }
 
 static void answer_error(struct job *job, const struct error *err)
@@ -578,8 +595,11 @@ struct service *service_open(struct arena *a, const struct config *c, struct err
 			.suffixes = r->suffixes,
 			.sidecars = r->sidecars,
 		};
-		if (!info_limits(str_of(r->info_json), &ignored, err))
+		if (!info_limits(str_of(r->info_json), &ignored, err)) {
+			struct error why = *err;
+			fail(err, why.status, why.reason, why.say, "%s: info_json: %.400s", r->origin, why.why);
 			return NULL;
+		}
 	}
 	for (int f = 0; f < FORMATS; f++)
 		if (encoder_for((enum format)f))

@@ -9,7 +9,7 @@ struct resolver_rule {
 	const char *prefix;                  /* decoded; "" matches all */
 	struct file_options file;
 	const char *const *suffixes;         /* tried in order where the bare name is no file; may be NULL */
-	bool sidecars;                       /* look for NAME.json beside the file */
+	bool sidecars;                       /* look for FILE.json beside the file, else IDENTIFIER.json */
 };
 
 struct resolved {
@@ -23,7 +23,7 @@ struct resolved {
 /*
  * Opens the original of an identifier: first rule that matches wins. *resolved is filled as far as
  * it got also on failure. 404 no rule or no file; others as file_source_open. A sidecar above
- * SIDECAR_MAX_BYTES or unreadable is 500: its limits must not fall away.
+ * SIDECAR_MAX_BYTES, empty or unreadable is 500: its limits must not fall away.
  */
 #define SIDECAR_MAX_BYTES 65536
 bool resolver_open(struct arena *a, const struct resolver_rule *rules, size_t n, struct str identifier,

@@ -9,10 +9,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
 #define TRIES 5
+#define STALE_PAUSE_NS 20000000
+#define NOT_FOUND "There is no image with this identifier."
 
 static void close_fd(void *what)
 {
@@ -40,8 +43,7 @@ static bool file_read(struct source *s, void *at, size_t n, uint64_t offset, str
 
 static bool not_found(struct error *err, const char *why, struct str path)
 {
-	return fail(err, 404, REASON_NOT_FOUND, "There is no image with this identifier.", "%s: %.*s", why,
-		    (int)path.n, path.at);
+	return fail(err, 404, REASON_NOT_FOUND, NOT_FOUND, "%s: %.*s", why, (int)path.n, path.at);
 }
 
 /* Which paths may be asked of the kernel at all (digest 1). */
@@ -128,7 +130,10 @@ static int open_checked(int root, const char *path, const struct file_options *o
 	bool follow = o->symlinks == FILE_SYMLINKS_FOLLOW;
 	if (!follow) {
 		int fd = open_beneath(root, path, o->symlinks);
-		if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
+		/* EXDEV: also for an absolute link, which may lead back into the root. */
+		bool undecided = errno == ENOSYS || errno == EPERM ||
+				 (errno == EXDEV && o->symlinks == FILE_SYMLINKS_INSIDE);
+		if (fd >= 0 || !undecided)
 			return fd;
 		if (o->symlinks == FILE_SYMLINKS_NO)
 			return open_walking(root, path);
@@ -145,10 +150,12 @@ static int open_checked(int root, const char *path, const struct file_options *o
 static bool open_failed(int why, struct str path, struct error *err)
 {
 	switch (why) {
-	case ENOENT:
-	case ENOTDIR:
 	case ELOOP:
 	case EXDEV:
+		return fail(err, 404, REASON_FORBIDDEN, NOT_FOUND, "a link that may not be followed: %.*s", (int)path.n,
+			    path.at);
+	case ENOENT:
+	case ENOTDIR:
 	case ENAMETOOLONG:
 	case ENXIO:
 	case ENODEV:
@@ -187,11 +194,12 @@ bool file_source_open(struct arena *a, const struct file_options *o, struct str 
 	for (int i = 0; i < TRIES && fd < 0; i++) {
 		int root = open(o->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (root < 0) {
-			why = errno;
-			if (why == ESTALE)
+			if (errno == ESTALE && i + 1 < TRIES) {
+				nanosleep(&(struct timespec){.tv_nsec = STALE_PAUSE_NS}, NULL);
 				continue;
-			return fail(err, 503, REASON_IO, "The image store is not available now.",
-				    "root %s: %s", o->root, strerror(why));
+			}
+			return fail(err, 503, REASON_IO, "The image store is not available now.", "root %s: %s", o->root,
+				    strerror(errno));
 		}
 		fd = open_checked(root, str_dup(a, path), o);
 		why = errno;

@@ -18,7 +18,7 @@ struct file_options {
 
 /*
  * Opens the regular file at path below the root. Path parts "..", absolute paths, backslashes and
- * empty parts are not found. 404 not found (also folders, FIFOs, devices, links out of bounds),
+ * empty parts are not found. 404 not found (also folders, FIFOs, devices; with REASON_FORBIDDEN links out of bounds),
  * 503 the root itself is not there (an unmounted volume), 500 unreadable.
  */
 bool file_source_open(struct arena *a, const struct file_options *options, struct str path,

@@ -89,6 +89,15 @@ def test_a_folder_at_once_until_a_signal(pictures, number):
         assert not [pid for pid in family if alive(pid)] and not run.folder.exists()
 
 
+def test_names_that_are_no_utf8(pictures, scratch):
+    folder = scratch / "latin"
+    folder.mkdir()
+    shutil.copy(pictures / "a b.jpg", os.fsencode(folder) + b"/lat\xe9.jpg")
+    with Run("--images", folder, "--workers", 1) as run:
+        assert "/iiif/3/lat%E9.jpg/info.json" in run.text
+        assert Client(run.port).ask("/iiif/3/lat%E9.jpg/full/max/0/default.jpg").status == 200
+
+
 def test_killed_it_leaves_no_process(pictures):
     with Run("--images", pictures, "--workers", 1) as run:
         family, folder = run.family(), run.folder
@@ -122,6 +131,7 @@ def test_a_configuration_and_a_folder_beside_it(pictures, tmp_path):
                                       'rules = ( { prefix = ""; type = "file"; root = "/nowhere"; } );\n')
     shutil.copytree(pictures, folder := pictures.parent / "plain", dirs_exist_ok=True)
     with Run("--config", tmp_path / "my.conf", "--images", folder, "--workers", 1) as run:
+        assert "/iiif/3/" not in run.text
         assert Client(run.port).ask("/pics/a%20b.jpg/full/max/0/default.jpg").status == 200
         assert Client(run.port).ask("/iiif/3/a%20b.jpg/full/max/0/default.jpg").status == 404
 
