@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "info.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cjson/cJSON.h>
@@ -287,6 +288,27 @@ static void add_preferred_formats(cJSON *to, const struct info *in)
 	add_words(to, "preferredFormats", words, n);
 }
 
+/* The annex's service for physical dimensions; 3.0 wants id and type in each service. */
+static void add_scale(cJSON *to, const struct info *in)
+{
+	cJSON *service = cJSON_CreateObject();
+	char scale[32];
+	cJSON_AddStringToObject(service, "@context", "http://iiif.io/api/annex/services/physdim/1/context.json");
+	if (in->version == 3) {
+		cJSON_AddStringToObject(service, "@id", "http://iiif.io/api/annex/services/physdim");
+		cJSON_AddStringToObject(service, "@type", "PhysicalDimensions");
+	}
+	cJSON_AddStringToObject(service, "profile", "http://iiif.io/api/annex/services/physdim");
+	/* Six digits: no side is better known. */
+	snprintf(scale, sizeof scale, "%.6g", 1 / in->pixels_per_cm);
+	cJSON_AddRawToObject(service, "physicalScale", scale);
+	cJSON_AddStringToObject(service, "physicalUnits", "cm");
+	if (in->version == 3)
+		cJSON_AddItemToArray(cJSON_AddArrayToObject(to, "service"), service);
+	else
+		cJSON_AddItemToObject(to, "service", service);
+}
+
 static void add_document(cJSON *doc, const struct info *in)
 {
 	bool v3 = in->version == 3;
@@ -312,6 +334,8 @@ static void add_document(cJSON *doc, const struct info *in)
 	} else {
 		add_profile_2(doc, in);
 	}
+	if (in->pixels_per_cm > 0)
+		add_scale(doc, in);
 	if (in->rights && *in->rights)
 		cJSON_AddStringToObject(doc, v3 ? "rights" : "license", in->rights);
 }

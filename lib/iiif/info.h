@@ -15,6 +15,7 @@ struct info {
 	const char *id;                        /* base URI of the image, as the client sees it */
 	const struct facts *facts;
 	struct limits limits;                  /* effective, see limits_effective */
+	double pixels_per_cm;                  /* 0 where not known: then there is no physical scale (digest 6.2) */
 	uint32_t tile_size, min_tile_size;     /* for images without tiles; least announced tile side */
 	const enum format *formats;            /* that the server writes */
 	size_t n_formats;

@@ -3,9 +3,10 @@
 #define IMAGE_ENCODER_H
 
 #include "../iiif/request.h"
+#include "metadata.h"
 #include "pixels.h"
 
-/* How bodies are written; part of every ETag. */
+/* How bodies are written; what is not of the image itself is part of every ETag. */
 struct encode_options {
 	int jpeg_quality;              /* 1 to 100 */
 	int png_compression;           /* 0 to 9 */
@@ -15,6 +16,7 @@ struct encode_options {
 	int jp2_quality;               /* 1 to 100; 101: lossless */
 	int avif_quality;              /* 0 to 100 */
 	bool bitonal;                  /* the picture is gray of 0 and 255 only */
+	struct metadata metadata;      /* what goes into the file, along the picture's axes */
 };
 
 /*
@@ -27,6 +29,7 @@ struct encoder {
 	enum format format;
 	enum model model;              /* MODEL_YCC: with chroma subsampled as told; MODEL_RGB */
 	bool alpha;                    /* whether it keeps opacity */
+	bool profile;                  /* whether it writes the image's profile */
 	bool (*available)(void);       /* NULL: always; else what the system's libraries can do */
 	/* Bytes needed beyond image and body, at the most. */
 	uint64_t (*memory)(uint32_t w, uint32_t h);

@@ -65,16 +65,30 @@ static bool jpeg_knows(const uint8_t *head, size_t n)
 	return n >= 3 && head[0] == 0xff && head[1] == 0xd8 && head[2] == 0xff;
 }
 
-static void take_exif(const struct jpeg_decompress_struct *j, struct picture *p)
+/* A copy of the first block of that marker that starts with that mark, without it. */
+static struct str block(struct arena *a, const struct jpeg_decompress_struct *j, int marker, struct str mark)
 {
-	static const char mark[] = "Exif\0";
 	for (jpeg_saved_marker_ptr m = j->marker_list; m; m = m->next) {
-		if (m->marker != JPEG_APP0 + 1 || m->data_length < 6 || memcmp(m->data, mark, 6) != 0)
-			continue;
-		p->facts.orientation =
-			exif_orientation((struct str){(const char *)m->data + 6, m->data_length - 6});
-		return;
+		struct str s = {(const char *)m->data, m->data_length};
+		if (m->marker == marker && take_word(&s, mark))
+			return (struct str){arena_strndup(a, s.at, s.n), s.n};
 	}
+	return (struct str){0};
+}
+
+static void take_metadata(struct arena *a, const struct jpeg_decompress_struct *j, struct picture *p)
+{
+	struct metadata *m = &p->metadata;
+	m->exif = block(a, j, JPEG_APP0 + 1, STR("Exif\0\0"));
+	m->xmp = block(a, j, JPEG_APP0 + 1, STR("http://ns.adobe.com/xap/1.0/\0"));
+	m->iptc = photoshop_iptc(block(a, j, JPEG_APP0 + 13, STR("Photoshop 3.0\0")));
+	p->facts.orientation = exif_orientation(m->exif);
+	double per = j->density_unit == 1 ? 2.54 : 1;
+	if (j->saw_JFIF_marker && j->density_unit && j->density_unit <= 2) {
+		m->per_cm_x = j->X_density / per;
+		m->per_cm_y = j->Y_density / per;
+	}
+	metadata_take_resolution(m);
 }
 
 static void take_profile(struct arena *a, struct jpeg_reader *r, struct picture *p)
@@ -94,10 +108,11 @@ static bool read_facts(struct arena *a, struct jpeg_reader *r, struct picture *p
 	r->source = p->source;
 	jpeg_save_markers(&r->j, JPEG_APP0 + 1, 0xffff);
 	jpeg_save_markers(&r->j, JPEG_APP0 + 2, 0xffff);
+	jpeg_save_markers(&r->j, JPEG_APP0 + 13, 0xffff);
 	jpeg_read_header(&r->j, TRUE);
 	if (!read_kind(&r->j, file, err))
 		return false;
-	take_exif(&r->j, p);
+	take_metadata(a, &r->j, p);
 	take_profile(a, r, p);
 	jpeg_sampling(&r->j, &p->facts.chroma_x, &p->facts.chroma_y);
 	p->stored_w = r->j.image_width;

@@ -8,6 +8,7 @@
 #include <jerror.h>
 
 #define ROOM_BYTES 65536
+#define BLOCK_MAX_BYTES 65533
 #define COMPONENTS 3
 #define MAX_SAMPLING 4
 
@@ -134,10 +135,45 @@ static void write_planes(struct jpeg_compress_struct *j, struct image *image)
 	}
 }
 
+static void write_block(struct jpeg_compress_struct *j, int marker, struct str mark, struct str bytes)
+{
+	if (!bytes.n || mark.n + bytes.n > BLOCK_MAX_BYTES)
+		return;
+	jpeg_write_m_header(j, marker, (unsigned)(mark.n + bytes.n));
+	for (size_t i = 0; i < mark.n; i++)
+		jpeg_write_m_byte(j, (unsigned char)mark.at[i]);
+	for (size_t i = 0; i < bytes.n; i++)
+		jpeg_write_m_byte(j, (unsigned char)bytes.at[i]);
+}
+
+static void write_metadata(struct jpeg_compress_struct *j, const struct image *image, const struct metadata *m)
+{
+	/* Photoshop's resource 0x0404 without a name; its length is that of the datasets. */
+	unsigned n = (unsigned)m->iptc.n;
+	char resource[] = "Photoshop 3.0\0" "8BIM\x04\x04\0\0....";
+	for (int i = 0; i < 4; i++)
+		resource[sizeof resource - 2 - i] = (char)(n >> (8 * i));
+	write_block(j, JPEG_APP0 + 1, STR("Exif\0\0"), m->exif);
+	write_block(j, JPEG_APP0 + 1, STR("http://ns.adobe.com/xap/1.0/\0"), m->xmp);
+	write_block(j, JPEG_APP0 + 13, (struct str){resource, sizeof resource - 1}, m->iptc);
+	if (image->icc_bytes)
+		jpeg_write_icc_profile(j, image->icc, (unsigned)image->icc_bytes);
+}
+
+static void set_density(struct jpeg_compress_struct *j, const struct metadata *m)
+{
+	double x = m->per_cm_x * 2.54 + 0.5, y = m->per_cm_y * 2.54 + 0.5;
+	if (x < 1 || y < 1 || x > UINT16_MAX || y > UINT16_MAX)
+		return;
+	j->density_unit = 1;
+	j->X_density = (UINT16)x;
+	j->Y_density = (UINT16)y;
+}
+
 enum stream { STREAM_FILE, STREAM_TABLES, STREAM_TILE };
 
 static void write_stream(struct writer *w, struct image *image, enum model model, int quality,
-			 enum stream stream)
+			 enum stream stream, const struct metadata *metadata)
 {
 	struct jpeg_compress_struct *j = &w->j;
 	set_up(w, image, model, quality);
@@ -150,13 +186,17 @@ static void write_stream(struct writer *w, struct image *image, enum model model
 		j->restart_in_rows = 1;
 		jpeg_suppress_tables(j, TRUE);
 	}
+	if (metadata)
+		set_density(j, metadata);
 	jpeg_start_compress(j, stream == STREAM_FILE);
+	if (metadata)
+		write_metadata(j, image, metadata);
 	write_planes(j, image);
 	jpeg_finish_compress(j);
 }
 
 static bool write_any(struct image *image, enum model model, int quality, enum stream stream,
-		      struct buf *out, struct error *err)
+		      const struct metadata *metadata, struct buf *out, struct error *err)
 {
 	struct writer w = {.err = err, .out = out};
 	w.bytes = (struct jpeg_destination_mgr){
@@ -173,7 +213,7 @@ static bool write_any(struct image *image, enum model model, int quality, enum s
 		return false;
 	}
 	jpeg_create_compress(&w.j);
-	write_stream(&w, image, model, quality, stream);
+	write_stream(&w, image, model, quality, stream, metadata);
 	jpeg_destroy_compress(&w.j);
 	return true;
 }
@@ -181,17 +221,17 @@ static bool write_any(struct image *image, enum model model, int quality, enum s
 static bool write_file(struct image *image, const struct encode_options *options, struct buf *out,
 		       struct error *err)
 {
-	return write_any(image, image->model, options->jpeg_quality, STREAM_FILE, out, err);
+	return write_any(image, image->model, options->jpeg_quality, STREAM_FILE, &options->metadata, out, err);
 }
 
 bool jpeg_tile_tables(enum model model, int quality, struct buf *out, struct error *err)
 {
-	return write_any(NULL, model, quality, STREAM_TABLES, out, err);
+	return write_any(NULL, model, quality, STREAM_TABLES, NULL, out, err);
 }
 
 bool jpeg_tile_write(struct image *tile, int quality, struct buf *out, struct error *err)
 {
-	return write_any(tile, tile->model, quality, STREAM_TILE, out, err);
+	return write_any(tile, tile->model, quality, STREAM_TILE, NULL, out, err);
 }
 
 static uint64_t write_memory(uint32_t w, uint32_t h)
@@ -203,6 +243,7 @@ static uint64_t write_memory(uint32_t w, uint32_t h)
 const struct encoder jpeg_encoder = {
 	.format = FORMAT_JPG,
 	.model = MODEL_YCC,
+	.profile = true,
 	.memory = write_memory,
 	.write = write_file,
 };

@@ -9,15 +9,12 @@
 #define ENTRY_BYTES 12
 
 enum tag {
-	TAG_DESCRIPTION = 0x010e,
 	TAG_ORIENTATION = 0x0112,
 	TAG_X_RESOLUTION = 0x011a,
 	TAG_Y_RESOLUTION = 0x011b,
 	TAG_RESOLUTION_UNIT = 0x0128,
-	TAG_ARTIST = 0x013b,
 	TAG_THUMBNAIL = 0x0201,
 	TAG_THUMBNAIL_BYTES = 0x0202,
-	TAG_COPYRIGHT = 0x8298,
 };
 
 enum { TYPE_ASCII = 2, TYPE_SHORT = 3, TYPE_LONG = 4, TYPE_RATIONAL = 5 };
@@ -47,7 +44,7 @@ static bool read_header(struct str bytes, struct exif *e)
 }
 
 /* Where the entry of that tag stands in the directory, 0 if it has none. */
-static size_t find_entry(const struct exif *e, size_t directory, enum tag tag)
+static size_t find_entry(const struct exif *e, size_t directory, uint32_t tag)
 {
 	uint32_t entries = number(e, directory, 2);
 	for (uint32_t i = 0; i < entries; i++) {
@@ -70,14 +67,17 @@ int exif_orientation(struct str exif)
 	return at && number(&e, at + 2, 2) == TYPE_SHORT && v >= 1 && v <= 8 ? (int)v : 1;
 }
 
-static struct str text_of(const struct exif *e, size_t directory, enum tag tag)
+struct str exif_text(struct str exif, enum exif_text tag)
 {
-	size_t at = find_entry(e, directory, tag);
-	uint32_t n = number(e, at + 4, 4);
-	size_t place = n > 4 ? number(e, at + 8, 4) : at + 8;
-	if (!at || number(e, at + 2, 2) != TYPE_ASCII || place > e->bytes.n || n > e->bytes.n - place)
+	struct exif e;
+	if (!read_header(exif, &e))
 		return (struct str){0};
-	struct str s = {e->bytes.at + place, n};
+	size_t at = find_entry(&e, number(&e, 4, 4), tag);
+	uint32_t n = number(&e, at + 4, 4);
+	size_t place = n > 4 ? number(&e, at + 8, 4) : at + 8;
+	if (!at || number(&e, at + 2, 2) != TYPE_ASCII || place > exif.n || n > exif.n - place)
+		return (struct str){0};
+	struct str s = {exif.at + place, n};
 	while (s.n && (s.at[s.n - 1] == '\0' || s.at[s.n - 1] == ' '))
 		s.n--;
 	return s;
@@ -119,7 +119,7 @@ static void put(struct buf *b, uint32_t v, int n)
 		buf_write(b, &(char){(char)(v >> (8 * i))}, 1);
 }
 
-static struct str write_exif(struct arena *a, const struct str texts[], const enum tag tags[], int n)
+static struct str write_exif(struct arena *a, const struct str texts[], const enum exif_text tags[], int n)
 {
 	int entries = 0;
 	for (int i = 0; i < n; i++)
@@ -155,7 +155,7 @@ static struct str write_exif(struct arena *a, const struct str texts[], const en
 }
 
 /* In the order of tags, as TIFF wants entries. */
-static const enum tag texts_kept[] = {TAG_DESCRIPTION, TAG_ARTIST, TAG_COPYRIGHT};
+static const enum exif_text texts_kept[] = {EXIF_DESCRIPTION, EXIF_ARTIST, EXIF_COPYRIGHT};
 
 struct str exif_make(struct arena *a, const char *description, const char *artist, const char *copyright)
 {
@@ -165,11 +165,7 @@ struct str exif_make(struct arena *a, const char *description, const char *artis
 
 static struct str exif_rights(struct arena *a, struct str exif)
 {
-	struct exif e;
-	if (!read_header(exif, &e))
-		return (struct str){0};
-	size_t directory = number(&e, 4, 4);
-	const struct str texts[] = {text_of(&e, directory, TAG_ARTIST), text_of(&e, directory, TAG_COPYRIGHT)};
+	const struct str texts[] = {exif_text(exif, EXIF_ARTIST), exif_text(exif, EXIF_COPYRIGHT)};
 	return write_exif(a, texts, texts_kept + 1, 2);
 }
 

@@ -4,6 +4,9 @@
 
 #include "../base/str.h"
 
+/* Larger blocks are not looked at. */
+#define METADATA_MAX_BYTES (1 << 20)
+
 /*
  * What an image file says beside its pixels: blocks as decoders find them and encoders write them, each empty where
  * there is none.
@@ -17,6 +20,10 @@ struct metadata {
 
 /* The orientation (1 to 8) of an EXIF block. 1 where it is absent or makes no sense. */
 int exif_orientation(struct str exif);
+
+/* The text of that tag of the first directory, empty without. */
+enum exif_text { EXIF_DESCRIPTION = 0x010e, EXIF_ARTIST = 0x013b, EXIF_COPYRIGHT = 0x8298 };
+struct str exif_text(struct str exif, enum exif_text tag);
 
 /* Takes the resolution of an EXIF block for its own, where that is not known yet and the block has one. */
 void metadata_take_resolution(struct metadata *m);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "png.h"
 
+#include <math.h>
 #include <setjmp.h>
 
 #include <png.h>
@@ -8,6 +9,7 @@
 #include "metadata.h"
 
 #define CHUNK_MAX_BYTES (16 << 20)
+#define XMP_KEY "XML:com.adobe.xmp"
 
 struct reader {
 	struct source *source;
@@ -84,13 +86,28 @@ static void read_chunks(struct arena *a, struct reader *r, struct picture *p)
 	png_charp name;
 	png_bytep at;
 	png_uint_32 n;
-	int method;
+	png_textp text;
+	png_uint_32 x, y;
+	int method, unit;
 	if (png_get_iCCP(r->png, r->info, &name, &method, &at, &n) && n) {
 		p->icc = (const uint8_t *)arena_strndup(a, (const char *)at, n);
 		p->icc_bytes = n;
 	}
+	struct metadata *m = &p->metadata;
 	if (png_get_eXIf_1(r->png, r->info, &n, &at))
-		p->facts.orientation = exif_orientation((struct str){(const char *)at, n});
+		m->exif = (struct str){arena_strndup(a, (const char *)at, n), n};
+	p->facts.orientation = exif_orientation(m->exif);
+	if (png_get_pHYs(r->png, r->info, &x, &y, &unit) && unit == PNG_RESOLUTION_METER) {
+		m->per_cm_x = x / 100.0;
+		m->per_cm_y = y / 100.0;
+	}
+	metadata_take_resolution(m);
+	int texts = png_get_text(r->png, r->info, &text, NULL);
+	for (int i = 0; i < texts; i++)
+		if (strcmp(text[i].key, XMP_KEY) == 0) {
+			size_t length = text[i].itxt_length ? text[i].itxt_length : text[i].text_length;
+			m->xmp = (struct str){arena_strndup(a, text[i].text, length), length};
+		}
 }
 
 static bool read_header(struct arena *a, struct reader *r, struct picture *p, struct error *err)
@@ -252,7 +269,28 @@ static void write_bits(struct writer *w, const struct image *image)
 	}
 }
 
-static void write_all(struct writer *w, const struct image *image, int compression, bool bits)
+/* libpng keeps no copies of all of these: they live as long as the write. */
+static void write_chunks(struct writer *w, const struct image *image, const struct metadata *m)
+{
+	char key[] = XMP_KEY, name[] = "ICC profile", empty[] = "";
+	if (image->icc_bytes)
+		png_set_iCCP(w->png, w->info, name, PNG_COMPRESSION_TYPE_BASE, image->icc, (png_uint_32)image->icc_bytes);
+	else
+		png_set_sRGB(w->png, w->info, PNG_sRGB_INTENT_PERCEPTUAL);
+	if (m->per_cm_x > 0)
+		png_set_pHYs(w->png, w->info, (png_uint_32)lround(m->per_cm_x * 100), (png_uint_32)lround(m->per_cm_y * 100),
+			     PNG_RESOLUTION_METER);
+	if (m->exif.n)
+		png_set_eXIf_1(w->png, w->info, (png_uint_32)m->exif.n, (png_bytep)str_dup(w->scratch, m->exif));
+	if (m->xmp.n) {
+		png_text text = {.compression = PNG_ITXT_COMPRESSION_NONE, .key = key, .text = str_dup(w->scratch, m->xmp),
+				 .itxt_length = m->xmp.n, .lang = empty, .lang_key = empty};
+		png_set_text(w->png, w->info, &text, 1);
+	}
+}
+
+static void write_all(struct writer *w, const struct image *image, int compression, bool bits,
+		      const struct metadata *metadata)
 {
 	int kind = (image->n == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB) | (image->alpha ? PNG_COLOR_MASK_ALPHA : 0);
 	png_set_write_fn(w->png, w, on_bytes, on_flush);
@@ -263,7 +301,7 @@ static void write_all(struct writer *w, const struct image *image, int compressi
 		       bits ? PNG_FILTER_NONE : compression > 5 ? PNG_ALL_FILTERS : PNG_FILTER_SUB);
 	png_set_IHDR(w->png, w->info, image->plane[0].w, image->plane[0].h, bits ? 1 : 8, kind, PNG_INTERLACE_NONE,
 		     PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-	png_set_sRGB(w->png, w->info, PNG_sRGB_INTENT_PERCEPTUAL);
+	write_chunks(w, image, metadata);
 	png_write_info(w->png, w->info);
 	(bits ? write_bits : write_rows)(w, image);
 	png_write_end(w->png, w->info);
@@ -284,7 +322,8 @@ static bool png_write_file(struct image *image, const struct encode_options *opt
 		fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.",
 		     "libpng could not start");
 	} else if (setjmp(png_jmpbuf(w->png)) == 0) {
-		write_all(w, image, options->png_compression, options->bitonal && !image->alpha);
+		write_all(w, image, options->png_compression, options->bitonal && !image->alpha,
+			  &options->metadata);
 		ok = true;
 	}
 	png_destroy_write_struct(&w->png, &w->info);
@@ -302,6 +341,7 @@ const struct encoder png_encoder = {
 	.format = FORMAT_PNG,
 	.model = MODEL_RGB,
 	.alpha = true,
+	.profile = true,
 	.memory = png_write_memory,
 	.write = png_write_file,
 };

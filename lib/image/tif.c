@@ -125,6 +125,27 @@ static void copy_row(const struct image *image, uint32_t y, uint8_t *row, size_t
 		memcpy(row, at, n);
 }
 
+static bool set_text(TIFF *t, struct arena *scratch, uint32_t tag, struct str text)
+{
+	return !text.n || TIFFSetField(t, tag, str_dup(scratch, text));
+}
+
+static bool set_metadata(TIFF *t, const struct image *image, const struct metadata *m)
+{
+	struct arena *scratch = arena_open();
+	bool ok = set_text(t, scratch, TIFFTAG_IMAGEDESCRIPTION, exif_text(m->exif, EXIF_DESCRIPTION)) &&
+		  set_text(t, scratch, TIFFTAG_ARTIST, exif_text(m->exif, EXIF_ARTIST)) &&
+		  set_text(t, scratch, TIFFTAG_COPYRIGHT, exif_text(m->exif, EXIF_COPYRIGHT)) &&
+		  (!m->xmp.n || TIFFSetField(t, TIFFTAG_XMLPACKET, (uint32_t)m->xmp.n, m->xmp.at)) &&
+		  (!m->iptc.n || TIFFSetField(t, TIFFTAG_RICHTIFFIPTC, (uint32_t)m->iptc.n, m->iptc.at)) &&
+		  (!image->icc_bytes || TIFFSetField(t, TIFFTAG_ICCPROFILE, (uint32_t)image->icc_bytes, image->icc));
+	if (ok && m->per_cm_x > 0)
+		ok = TIFFSetField(t, TIFFTAG_RESOLUTIONUNIT, RESUNIT_CENTIMETER) &&
+		     TIFFSetField(t, TIFFTAG_XRESOLUTION, m->per_cm_x) && TIFFSetField(t, TIFFTAG_YRESOLUTION, m->per_cm_y);
+	arena_close(scratch);
+	return ok;
+}
+
 static bool write_rows(TIFF *t, const struct image *image, enum packing packing)
 {
 	struct arena *scratch = arena_open();
@@ -151,7 +172,8 @@ static bool tif_write(struct image *image, const struct encode_options *options,
 						   : PACK_DEFLATE;
 	*err = (struct error){0};
 	TIFF *t = open_file(&f);
-	bool ok = t && set_tags(t, image, packing, options->jpeg_quality) && write_rows(t, image, packing) && TIFFFlush(t);
+	bool ok = t && set_tags(t, image, packing, options->jpeg_quality) &&
+		  set_metadata(t, image, &options->metadata) && write_rows(t, image, packing) && TIFFFlush(t);
 	if (t)
 		TIFFClose(t);
 	if (out->failed)
@@ -173,6 +195,7 @@ const struct encoder tif_encoder = {
 	.format = FORMAT_TIF,
 	.model = MODEL_RGB,
 	.alpha = true,
+	.profile = true,
 	.memory = tif_memory,
 	.write = tif_write,
 };

@@ -360,6 +360,36 @@ static void copy_profile(struct tiff_file *f, struct arena *a, struct picture *p
 	p->icc_bytes = n;
 }
 
+static struct str copy_block(struct tiff_file *f, struct arena *a, uint32_t tag)
+{
+	uint32_t n = 0;
+	const void *at = NULL;
+	if (!TIFFGetField(f->tif, tag, &n, &at) || !n || n > METADATA_MAX_BYTES)
+		return (struct str){0};
+	return (struct str){arena_strndup(a, at, n), n};
+}
+
+static const char *text_tag(struct tiff_file *f, uint32_t tag)
+{
+	const char *text = NULL;
+	return TIFFGetField(f->tif, tag, &text) ? text : NULL;
+}
+
+static void copy_metadata(struct tiff_file *f, struct arena *a, struct metadata *m)
+{
+	float x = 0, y = 0;
+	uint16_t unit = tag16(f->tif, TIFFTAG_RESOLUTIONUNIT, RESUNIT_INCH);
+	m->exif = exif_make(a, text_tag(f, TIFFTAG_IMAGEDESCRIPTION), text_tag(f, TIFFTAG_ARTIST),
+			    text_tag(f, TIFFTAG_COPYRIGHT));
+	m->xmp = copy_block(f, a, TIFFTAG_XMLPACKET);
+	m->iptc = copy_block(f, a, TIFFTAG_RICHTIFFIPTC);
+	if (unit != RESUNIT_NONE && TIFFGetField(f->tif, TIFFTAG_XRESOLUTION, &x) &&
+	    TIFFGetField(f->tif, TIFFTAG_YRESOLUTION, &y) && x > 0 && y > 0) {
+		m->per_cm_x = x / (unit == RESUNIT_INCH ? 2.54 : 1);
+		m->per_cm_y = y / (unit == RESUNIT_INCH ? 2.54 : 1);
+	}
+}
+
 static bool open_file(struct tiff_file *f, struct source *source, struct arena *a, struct error *err)
 {
 	TIFFOpenOptions *o = TIFFOpenOptionsAlloc();
@@ -393,6 +423,7 @@ bool tiff_file_open(struct arena *a, uint32_t page, struct picture *p, struct ti
 	uint16_t orientation = tag16(f->tif, TIFFTAG_ORIENTATION, 1);
 	p->facts.orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
 	copy_profile(f, a, p);
+	copy_metadata(f, a, &p->metadata);
 	if (f->compression == COMPRESSION_JPEG && !probe_jpeg(f, full, err))
 		return false;
 

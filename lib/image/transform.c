@@ -67,6 +67,11 @@ static struct grid make_grid(const struct plan *plan, const struct picture *p)
 	return g;
 }
 
+bool transform_swaps(const struct plan *plan, const struct picture *p)
+{
+	return make_grid(plan, p).swap;
+}
+
 struct wants transform_wants(const struct plan *plan, const struct picture *p, struct layout layout)
 {
 	struct turn o = oriented_to_stored(p->facts.orientation);

@@ -19,6 +19,9 @@ struct layout {
 	uint8_t sub_x, sub_y;
 };
 
+/* Whether the answer's x axis runs along the stored y axis. */
+bool transform_swaps(const struct plan *plan, const struct picture *p);
+
 /* What must be decoded for a plan: the region in stored coordinates and the steps along them. */
 struct wants transform_wants(const struct plan *plan, const struct picture *p,
 			     struct layout layout);

@@ -6,6 +6,7 @@
 #include <webp/decode.h>
 #include <webp/demux.h>
 #include <webp/encode.h>
+#include <webp/mux.h>
 
 #include "metadata.h"
 
@@ -69,10 +70,14 @@ static bool read_facts(struct arena *a, struct arena *scratch, struct picture *p
 	p->stored_w = WebPDemuxGetI(d, WEBP_FF_CANVAS_WIDTH);
 	p->stored_h = WebPDemuxGetI(d, WEBP_FF_CANVAS_HEIGHT);
 	p->facts.alpha = flags & ALPHA_FLAG;
+	struct metadata *m = &p->metadata;
+	struct str icc = chunk(a, d, "ICCP");
+	m->exif = chunk(a, d, "EXIF");
+	m->xmp = chunk(a, d, "XMP ");
 	/* Some writers put JPEG's mark before the EXIF block. */
-	struct str exif = chunk(a, d, "EXIF"), icc = chunk(a, d, "ICCP");
-	take_word(&exif, (struct str){"Exif\0", 6});
-	p->facts.orientation = exif_orientation(exif);
+	take_word(&m->exif, STR("Exif\0\0"));
+	p->facts.orientation = exif_orientation(m->exif);
+	metadata_take_resolution(m);
 	p->icc = (const uint8_t *)icc.at;
 	p->icc_bytes = icc.n;
 	return p->stored_w && p->stored_h ? true : damaged(err, "it has no size");
@@ -215,7 +220,7 @@ static bool import(WebPPicture *to, const struct image *image)
 	return true;
 }
 
-static bool webp_write(struct image *image, const struct encode_options *options, struct buf *out, struct error *err)
+static bool webp_code(struct image *image, const struct encode_options *options, struct buf *out, struct error *err)
 {
 	WebPConfig config;
 	WebPPicture picture;
@@ -241,16 +246,52 @@ static bool webp_write(struct image *image, const struct encode_options *options
 		    "libwebp: error %d", why);
 }
 
+static bool set_chunk(WebPMux *mux, const char *name, const void *at, size_t n)
+{
+	WebPData data = {at, n};
+	return n == 0 || WebPMuxSetChunk(mux, name, &data, 0) == WEBP_MUX_OK;
+}
+
+/* The coded picture in a file with a profile and metadata beside it. */
+static bool wrap(struct str coded, const struct image *image, const struct metadata *m, struct buf *out, struct error *err)
+{
+	WebPData data = {(const uint8_t *)coded.at, coded.n}, file = {0};
+	WebPMux *mux = WebPMuxCreate(&data, 0);
+	bool ok = mux && set_chunk(mux, "ICCP", image->icc, image->icc_bytes) &&
+		  set_chunk(mux, "EXIF", m->exif.at, m->exif.n) && set_chunk(mux, "XMP ", m->xmp.at, m->xmp.n) &&
+		  WebPMuxAssemble(mux, &file) == WEBP_MUX_OK;
+	if (ok)
+		buf_write(out, file.bytes, file.size);
+	WebPDataClear(&file);
+	WebPMuxDelete(mux);
+	if (!ok)
+		return fail(err, 500, REASON_INTERNAL, "The picture could not be written.", "libwebpmux");
+	return !out->failed || body_too_large(err);
+}
+
+static bool webp_write(struct image *image, const struct encode_options *options, struct buf *out, struct error *err)
+{
+	const struct metadata *m = &options->metadata;
+	if (!image->icc_bytes && !m->exif.n && !m->xmp.n)
+		return webp_code(image, options, out, err);
+	struct arena *scratch = arena_open();
+	struct buf *coded = buf_open(scratch, out->limit);
+	bool ok = webp_code(image, options, coded, err) && wrap(buf_view(coded), image, m, out, err);
+	arena_close(scratch);
+	return ok;
+}
 static uint64_t webp_write_memory(uint32_t w, uint32_t h)
 {
-	/* Measured: 4 bytes a pixel as imported, YUV, and the hash chains of a lossless run. */
-	return (uint64_t)w * h * 40 + (8 << 20);
+	/* Measured: 4 bytes a pixel as imported, YUV, and the hash chains of a lossless run; and the body, twice to be
+	 * wrapped. */
+	return (uint64_t)w * h * 40 + 2 * encoder_body_bytes(w, h) + (8 << 20);
 }
 
 const struct encoder webp_encoder = {
 	.format = FORMAT_WEBP,
 	.model = MODEL_RGB,
 	.alpha = true,
+	.profile = true,
 	.memory = webp_write_memory,
 	.write = webp_write,
 };

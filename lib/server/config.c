@@ -36,6 +36,8 @@ static const char *const client_words[] = {"full", "masked", "none", NULL};
 static const char *const request_words[] = {"all", "errors", "slow", NULL};
 static const char *const tif_words[] = {"deflate", "jpeg", NULL};
 static const char *const bitonal_words[] = {"dither", "threshold", NULL};
+static const char *const colour_words[] = {"srgb", "keep", "strip", NULL};
+static const char *const metadata_words[] = {"none", "copyright", "all", NULL};
 static const char *const type_words[] = {"file", NULL};
 
 #define C(section, key, field, type, otherwise, min, max, choices, help) \
@@ -92,6 +94,10 @@ static const struct option options[] = {
 	  "Colour behind transparency and beside turned pictures where the format has no transparency, as rrggbb."),
 	C("images", "bitonal", bitonal, CHOICE, "dither", 0, 0, bitonal_words,
 	  "How bitonal pictures come about: error diffusion, or a threshold in the middle."),
+	R("images", colour, CHOICE, "srgb", 0, 0, colour_words,
+	  "Originals with a profile: converted to sRGB; kept as they are, with the profile where the format takes one; without it."),
+	R("images", metadata, CHOICE, "copyright", 0, 0, metadata_words,
+	  "What of EXIF, XMP and IPTC goes into jpg, png, webp and tif: nothing; rights and credit; all but what is no longer true."),
 	C("images", "filter", filter, CHOICE, "lanczos", 0, 0, filter_words, "Resampling filter."),
 	C("images", "tile_size", tile_size, UINT, "512", 64, 8192, NULL,
 	  "Tile side announced for originals without tiles, in pixels."),

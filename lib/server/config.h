@@ -19,6 +19,8 @@ enum config_choice {
 	LOG_ALL = 0, LOG_ERRORS, LOG_SLOW,
 	LOG_CLIENT_FULL = 0, LOG_CLIENT_MASKED, LOG_CLIENT_NONE,
 	TIF_DEFLATE = 0, TIF_JPEG,
+	COLOUR_SRGB = 0, COLOUR_KEEP, COLOUR_STRIP,
+	METADATA_OPTION_NONE = 0, METADATA_OPTION_COPYRIGHT, METADATA_OPTION_ALL,
 	BITONAL_DITHER = 0, BITONAL_THRESHOLD,
 	SOURCE_FILE = 0,
 };
@@ -34,6 +36,8 @@ struct config_rule {
 	uint64_t max_area, max_width, max_height;   /* pixels, 0 = no limit */
 	bool upscale;
 	uint64_t min_tile_size;
+	/* images */
+	int colour, metadata;
 	/* access */
 	int symlinks;                /* SYMLINKS_* */
 	const char **allowed_roots;

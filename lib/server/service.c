@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -215,6 +216,14 @@ static bool open_picture(struct job *job, struct error *err)
 	return opened;
 }
 
+/* One resolution for both axes. 72 and 96 dots an inch are what programs write that know none. */
+static double known_resolution(const struct metadata *m)
+{
+	double inch = m->per_cm_x * 2.54;
+	bool square = fabs(m->per_cm_x - m->per_cm_y) <= 0.001 * m->per_cm_x;
+	return square && inch >= 1 && fabs(inch - 72) > 0.01 && fabs(inch - 96) > 0.01 ? m->per_cm_x : 0;
+}
+
 static bool answer_info(struct job *job, struct error *err)
 {
 	const struct config *c = job->service->config;
@@ -226,6 +235,7 @@ static bool answer_info(struct job *job, struct error *err)
 		.id = job->id,
 		.facts = &job->picture.facts,
 		.limits = job->limits,
+		.pixels_per_cm = known_resolution(&job->picture.metadata),
 		.tile_size = (uint32_t)c->tile_size,
 		.min_tile_size = (uint32_t)job->rule->min_tile_size,
 		.formats = job->service->formats,
@@ -301,11 +311,12 @@ static struct encode_options encode_options(const struct config *c, bool bitonal
 }
 
 /* The options that decide what a picture looks like, as part of its ETag. */
-static void write_options(const struct config *c, struct buf *b)
+static void write_options(const struct config *c, const struct config_rule *rule, struct buf *b)
 {
 	const uint64_t all[] = {c->jpeg_quality, (uint64_t)c->jpeg_sampling, c->png_compression, c->webp_quality,
 				c->webp_method, (uint64_t)c->tif_compression, c->jp2_quality, c->avif_quality,
-				(uint64_t)c->bitonal, (uint64_t)c->filter};
+				(uint64_t)c->bitonal, (uint64_t)c->filter, (uint64_t)rule->colour,
+				(uint64_t)rule->metadata};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		buf_printf(b, "|%llu", (unsigned long long)all[i]);
 	buf_printf(b, "|%s", c->background);
@@ -393,6 +404,40 @@ static bool finish_picture(struct job *job, const struct recipe *r, struct image
 	return true;
 }
 
+/* Whether a profile's colours become sRGB: also where the answer could not say what they are. */
+static bool converts(const struct job *job, const struct recipe *r)
+{
+	bool loses_colour = r->plan.gray && !job->picture.facts.gray;
+	switch (job->rule->colour) {
+	case COLOUR_KEEP:
+		return !r->encoder->profile || loses_colour;
+	case COLOUR_STRIP:
+		return false;
+	}
+	return true;
+}
+
+static struct metadata answer_metadata(const struct job *job, const struct plan *plan)
+{
+	static const enum metadata_policy policies[] = {
+		[METADATA_OPTION_NONE] = METADATA_NONE,
+		[METADATA_OPTION_COPYRIGHT] = METADATA_COPYRIGHT,
+		[METADATA_OPTION_ALL] = METADATA_ALL,
+	};
+	bool stored_swapped = facts_swapped(&job->picture.facts);
+	double x = 1 / (stored_swapped ? plan->step_y : plan->step_x), y = 1 / (stored_swapped ? plan->step_x : plan->step_y);
+	struct metadata m = metadata_keep(job->a, &job->picture.metadata, policies[job->rule->metadata], x, y);
+	if (transform_swaps(plan, &job->picture)) {
+		double across = m.per_cm_x;
+		m.per_cm_x = m.per_cm_y;
+		m.per_cm_y = across;
+	}
+	/* Between the axes there is no one resolution. */
+	if (transform_leaves_turning(plan) && m.per_cm_x != m.per_cm_y)
+		m.per_cm_x = m.per_cm_y = 0;
+	return m;
+}
+
 static bool make_picture(struct job *job, const struct recipe *r, struct error *err)
 {
 	const struct config *c = job->service->config;
@@ -401,8 +446,12 @@ static bool make_picture(struct job *job, const struct recipe *r, struct error *
 	struct encode_options options = encode_options(c, plan->quality == QUALITY_BITONAL);
 	struct image decoded, picture;
 
+	options.metadata = answer_metadata(job, plan);
 	bool ok = p->decoder->read(job->a, p, &r->wants, &decoded, err);
 	lap(job, STAGE_READ);
+	struct image kept = decoded;
+	if (ok && !converts(job, r))
+		decoded.icc_bytes = 0;
 	ok = ok && colour_to_srgb(job->a, &decoded, plan->gray, err);
 	if (ok)
 		alpha_multiply(&decoded);
@@ -411,6 +460,10 @@ static bool make_picture(struct job *job, const struct recipe *r, struct error *
 	for (int i = 0; ok && i < image_planes(&decoded); i++)
 		arena_drop_block(job->a, decoded.plane[i].at);
 	ok = ok && finish_picture(job, r, &picture, err);
+	if (ok && !converts(job, r) && job->rule->colour == COLOUR_KEEP) {
+		picture.icc = kept.icc;
+		picture.icc_bytes = kept.icc_bytes;
+	}
 	lap(job, STAGE_TRANSFORM);
 	if (!ok)
 		return false;
@@ -448,7 +501,7 @@ static bool answer_image(struct job *job, struct error *err)
 	plan_write_canonical(&recipe.plan, &job->picture.facts, r->version, canonical);
 	write_validators(job, seed);
 	buf_str(seed, buf_view(canonical));
-	write_options(job->service->config, seed);
+	write_options(job->service->config, job->rule, seed);
 	hash_hex(buf_view(seed), hash);
 
 	header(job, "Content-Type", format_media_type(r->format));

@@ -126,11 +126,11 @@ def test_promises(server, version, letter):
     base = f"/iiif/{version}/{identifier(letter)}"
     more = extras(info_of(server, version, identifier(letter)), version)
     formats = {"jpg", "png"} | set(more.get("extraFormats", []))
-    qualities = {"default", "color", "gray"} | set(more["extraQualities"])
+    qualities = {"default", "color", "gray"} | set(more["extraQualities"]) | ({"bitonal"} if version == 2 else set())
 
     def status(path):
         return server.head(f"{base}/{path}").status
-    for name in ("jpg", "png", "webp", "tif", "gif", "jp2", "pdf"):
+    for name in ("jpg", "png", "webp", "tif", "gif", "jp2", "pdf", "avif"):
         assert status(f"full/,10/0/default.{name}") in ({200} if name in formats else {400}), name
     for quality in ("default", "color", "gray", "bitonal"):
         assert status(f"full/,10/0/{quality}.png") in ({200} if quality in qualities else {400, 501}), quality

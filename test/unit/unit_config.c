@@ -56,6 +56,8 @@ static const struct option options[] = {
 	C("images", "avif_quality", UINT, avif_quality, "60", "0", 0, 100, NULL),
 	C("images", "background", TEXT, background, "ffffff", "00C0ff", ANY),
 	C("images", "bitonal", CHOICE, bitonal, "dither", "threshold", WORDS("dither", "threshold")),
+	R("images", colour, CHOICE, "srgb", "keep", WORDS("srgb", "keep", "strip")),
+	R("images", metadata, CHOICE, "copyright", "all", WORDS("none", "copyright", "all")),
 	C("images", "filter", CHOICE, filter, "lanczos", "triangle", WORDS("lanczos", "mitchell", "triangle")),
 	C("images", "tile_size", UINT, tile_size, "512", "1024", 64, 8192, NULL),
 	R("access", symlinks, CHOICE, "no", "follow", WORDS("no", "inside", "follow")),
