@@ -301,6 +301,16 @@ static bool find_page(struct tiff_file *f, uint32_t page, struct error *err)
 	return true;
 }
 
+/* The first extra sample is opacity if it says so; what further ones there are, as spot colours, is not shown. */
+static void read_extra_samples(struct tiff_file *f)
+{
+	uint16_t n = 0, *kinds = NULL;
+	if (!TIFFGetField(f->tif, TIFFTAG_EXTRASAMPLES, &n, &kinds) || !n || f->samples <= model_planes(f->model))
+		return;
+	f->alpha = kinds[0] == EXTRASAMPLE_ASSOCALPHA || kinds[0] == EXTRASAMPLE_UNASSALPHA;
+	f->multiplied = kinds[0] == EXTRASAMPLE_ASSOCALPHA;
+}
+
 /* What of the many kinds of TIFF is decoded here. */
 static bool check_kind(struct tiff_file *f, struct error *err)
 {
@@ -343,8 +353,9 @@ static bool check_kind(struct tiff_file *f, struct error *err)
 	}
 	if (bits != 8 || format != SAMPLEFORMAT_UINT)
 		return tiff_unsupported(err, "bits per sample", bits);
-	if (f->samples != model_planes(f->model))
+	if (f->samples < model_planes(f->model) || (jpeg && f->samples != model_planes(f->model)))
 		return tiff_unsupported(err, "samples per pixel", f->samples);
+	read_extra_samples(f);
 	if (planar != PLANARCONFIG_CONTIG && f->samples > 1)
 		return tiff_unsupported(err, "planar configuration", planar);
 	return true;

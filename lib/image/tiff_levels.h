@@ -30,6 +30,7 @@ struct tiff_file {
 	int n_levels;
 	uint16_t compression, photometric, samples;
 	enum model model;
+	bool alpha, multiplied;        /* the sample behind the colours is opacity; colours are multiplied by it */
 	uint64_t offset;               /* libtiff's own cursor */
 };
 

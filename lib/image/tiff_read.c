@@ -13,6 +13,7 @@
 
 #include <tiffio.h>
 
+#include "alpha.h"
 #include "tiff_levels.h"
 
 /* Whole blocks are written beyond a tile's last column and row. */
@@ -31,6 +32,7 @@ static void fill_facts(const struct tiff_file *f, struct picture *p)
 	p->stored_w = full->w;
 	p->stored_h = full->h;
 	facts->gray = f->model == MODEL_GRAY;
+	facts->alpha = f->alpha;
 	if (full->tiled) {
 		facts->tile_w = full->tile_w;
 		facts->tile_h = full->tile_h;
@@ -128,7 +130,7 @@ static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
 	struct touched t = touch(p, w);
 	uint64_t tile = tiff_tile_bytes(f, t.level), bytes = 1 << 20;
 	double planes = 0;             /* may be more than 64 bits can say */
-	for (int i = 0; i < model_planes(f->model); i++) {
+	for (int i = 0; i < model_planes(f->model) + f->alpha; i++) {
 		uint64_t across, down;
 		plane_sides(f, &t, i, &across, &down);
 		planes += (double)(across + SPARE + 63) * (double)(down + SPARE);
@@ -148,7 +150,7 @@ static bool alloc_planes(struct arena *a, const struct tiff_file *f, const struc
 			 struct image *out, struct error *err)
 {
 	const struct tiff_level *l = t->level;
-	for (int i = 0; i < out->n; i++) {
+	for (int i = 0; i < image_planes(out); i++) {
 		struct plane *p = &out->plane[i];
 		bool chroma = i > 0 && f->model == MODEL_YCC;
 		uint32_t sub_x = chroma ? t->sub_x : 1, sub_y = chroma ? t->sub_y : 1;
@@ -172,7 +174,7 @@ static bool alloc_planes(struct arena *a, const struct tiff_file *f, const struc
 static void cut_planes(const struct touched *t, struct image *out)
 {
 	const struct tiff_level *l = t->level;
-	for (int i = 0; i < out->n; i++) {
+	for (int i = 0; i < image_planes(out); i++) {
 		struct plane *p = &out->plane[i];
 		double right = ceil((l->w * l->dx - p->x) / p->dx - 1e-6);
 		double bottom = ceil((l->h * l->dy - p->y) / p->dy - 1e-6);
@@ -243,10 +245,10 @@ static bool read_plain_tile(struct tile_job *j, uint32_t index, uint32_t x, uint
 	if (got < want)
 		return tiff_damaged(err, "a tile or strip is short");
 
-	uint8_t invert = j->f->photometric == PHOTOMETRIC_MINISWHITE ? 255 : 0;
 	for (uint32_t k = 0; k < rows; k++) {
 		const uint8_t *from = j->buffer + k * row_bytes;
-		for (int i = 0; i < j->out->n; i++) {
+		for (int i = 0; i < image_planes(j->out); i++) {
+			uint8_t invert = i == 0 && j->f->photometric == PHOTOMETRIC_MINISWHITE ? 255 : 0;
 			const struct plane *p = &j->out->plane[i];
 			uint8_t *to = p->at + ((size_t)(y - t->first_y) * l->tile_h + k) * p->stride +
 				      (size_t)(x - t->first_x) * l->tile_w;
@@ -302,7 +304,7 @@ static bool tiff_read(struct arena *a, const struct picture *p, const struct wan
 
 	tiff_begin(f, err);
 	*out = (struct image){.model = f->model == MODEL_YCC && w->gray ? MODEL_GRAY : f->model,
-			      .icc = p->icc, .icc_bytes = p->icc_bytes};
+			      .alpha = f->alpha, .icc = p->icc, .icc_bytes = p->icc_bytes};
 	out->n = model_planes(out->model);
 	bool ok = (TIFFSetSubDirectory(f->tif, t.level->directory) || tiff_damaged(err, "a level is gone")) &&
 		  alloc_planes(a, f, &t, out, err) && read_tiles(&job, err);
@@ -311,6 +313,8 @@ static bool tiff_read(struct arena *a, const struct picture *p, const struct wan
 		return source_blame(p->source, err);
 	cut_planes(&t, out);
 	invert_gray(f, out);
+	if (f->multiplied)
+		alpha_divide(out);
 	return true;
 }
 

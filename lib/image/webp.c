@@ -11,6 +11,7 @@
 #include "metadata.h"
 
 #define LOSSLESS 101
+#define CROP_MARGIN 2
 #define FILE_MAX_BYTES (UINT64_C(1) << 30)
 
 /* The file's bytes, in a block of a. */
@@ -101,9 +102,15 @@ static struct rect cover(const struct picture *p, const struct wants *w)
 static uint64_t webp_memory(const struct picture *p, const struct wants *w)
 {
 	struct rect r = cover(p, w);
-	/* Lossless keeps four bytes for each pixel of the whole picture, beside what is delivered. */
+	/* Lossless keeps four bytes for each pixel of the whole picture beside what is delivered. */
 	uint64_t whole = (uint64_t)p->stored_w * p->stored_h * 4;
-	return p->source->validator.length + whole + (uint64_t)r.w * r.h * 4 + image_bytes(MODEL_RGB, true, r) + (4 << 20);
+	return p->source->validator.length + whole + ((uint64_t)r.w + 8) * (r.h + 8) * 4 + image_bytes(MODEL_RGB, true, r) +
+	       (2 << 20);
+}
+
+static uint32_t at_most(uint32_t n, uint32_t most)
+{
+	return n < most ? n : most;
 }
 
 /* Decodes the part r of the frame, placed at left, top of the planes, whose rest stays transparent. */
@@ -113,9 +120,11 @@ static bool decode_part(struct arena *scratch, const WebPIterator *frame, struct
 	WebPDecoderConfig c;
 	if (!WebPInitDecoderConfig(&c))
 		return fail(err, 500, REASON_INTERNAL, "The image could not be read.", "another version of libwebp");
-	/* libwebp crops at even places only. */
-	uint32_t x = r.x & ~UINT32_C(1), y = r.y & ~UINT32_C(1);
-	uint32_t w = r.x + r.w - x, h = r.y + r.h - y;
+	/* libwebp crops at even places only, and its chroma differs in the outermost samples of a crop. */
+	uint32_t x = (r.x > CROP_MARGIN ? r.x - CROP_MARGIN : 0) & ~UINT32_C(1);
+	uint32_t y = (r.y > CROP_MARGIN ? r.y - CROP_MARGIN : 0) & ~UINT32_C(1);
+	uint32_t w = at_most(r.x + r.w + CROP_MARGIN, (uint32_t)frame->width) - x;
+	uint32_t h = at_most(r.y + r.h + CROP_MARGIN, (uint32_t)frame->height) - y;
 	uint8_t *pixels = arena_block(scratch, (size_t)w * h * 4, err);
 	if (!pixels)
 		return false;

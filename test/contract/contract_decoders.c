@@ -91,6 +91,24 @@ static void sizes_and_colours(void **state)
 	}
 }
 
+/* Straight opacity from 55 at the left to 255 at the right (make_images.py, opacity()). */
+static void opacity_is_a_plane(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SAMPLES; i++) {
+		bool clear = strncmp(samples[i].file, "clear", 5) == 0 || strncmp(samples[i].file, "multiplied", 10) == 0;
+		struct arena *a = arena_open();
+		struct picture p = open_sample(a, samples[i].file);
+		struct image image = read_sample(a, &p, (struct rect){100, 50, 800, 600}, 1, false);
+		assert_int_equal(p.facts.alpha, clear);
+		assert_int_equal(image.alpha, clear);
+		for (uint32_t x = 150; clear && x < 850; x += 90)
+			assert_in_range(at(&image.plane[image.n], x + 0.5, 300.5), 55 + 200 * x / 1002 - 1,
+					55 + 200 * x / 1002 + 1);
+		arena_close(a);
+	}
+}
+
 static void reduced_reads_keep_the_colours(void **state)
 {
 	static const double steps[] = {1.4, 2, 3, 7.9, 13};
@@ -288,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_and_colours),
+		cmocka_unit_test(opacity_is_a_plane),
 		cmocka_unit_test(reduced_reads_keep_the_colours),
 		cmocka_unit_test(region_is_crop_of_full),
 		cmocka_unit_test(gray_needs_one_plane),

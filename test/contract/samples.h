@@ -38,6 +38,10 @@ static const struct sample samples[] = {
 	{"scan-tiles.tif", false, 3},	{"small-blocks.tif", false, 3}, {"even-strips.tif", false, 3},
 	{"subs-jpeg.tif", false, 3},	{"pages-jpeg.tif", false, 3}, {"subs-deflate.tif", false, 0},
 	{"pages-deflate.tif", false, 0}, {"unpadded.tif", false, 3},   {"mixed-jpeg.tif", false, 3},
+	{"rgb.png", false, 0},		{"gray.png", true, 1},	      {"palette.png", false, 2},
+	{"interlaced.png", false, 0},	{"lossless.webp", false, 0},  {"lossy.webp", false, 12},
+	{"clear.png", false, 0},	{"clear-gray.png", true, 1},  {"clear.webp", false, 0},
+	{"clear.tif", false, 0},	{"multiplied.tif", false, 3}, {"spots.tif", false, 0},
 };
 #define SAMPLES (sizeof samples / sizeof *samples)
 

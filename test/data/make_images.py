@@ -8,9 +8,11 @@ at any point and resampling has detail to show. Nothing is made twice: a stamp h
 """
 import hashlib
 import os
+import shutil
 import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -187,6 +189,45 @@ def make_ramps(folder):
                                               for p in planes]))]))
 
 
+def opacity(w, h):
+    """Rises from 55 at the left to 255 at the right."""
+    return np.broadcast_to(np.linspace(55, 255, w).round().astype(np.uint8), (h, w))
+
+
+def make_rasters(folder, odd):
+    """PNG and WebP of every kind that is read, and pictures with opacity."""
+    image, path = Image.fromarray(odd), lambda name: os.path.join(folder, name)
+    image.save(path("rgb.png"))
+    image.convert("L").save(path("gray.png"))
+    flat = Image.fromarray(board(1003, 701, 0)).quantize(200, dither=Image.Dither.NONE)
+    flat.save(path("palette.png"))
+    write(folder, "interlaced.png", interlaced_png(odd))
+    image.save(path("lossless.webp"), lossless=True)
+    image.save(path("lossy.webp"), quality=95)
+    clear = np.dstack([odd, opacity(odd.shape[1], odd.shape[0])])
+    for name in ("clear.png", "clear.tif"):
+        Image.fromarray(clear).save(path(name))
+    Image.fromarray(clear).save(path("clear.webp"), lossless=True, exact=True)
+    Image.fromarray(clear).convert("LA").save(path("clear-gray.png"))
+    multiplied = np.dstack([(odd.astype(int) * clear[..., 3:] + 127) // 255, clear[..., 3:]]).astype(np.uint8)
+    write(folder, "multiplied.tif", tiff([page(multiplied, rows=64, tags={338: (SHORT, [1])})]))
+    spots = np.dstack([odd, odd[:, :, :2]])
+    write(folder, "spots.tif", tiff([page(spots, rows=64, photometric=2, tags={338: (SHORT, [0, 0])})]))
+
+
+def interlaced_png(array):
+    """Adam7 by hand: seven small pictures, each row with filter 0."""
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    h, w = array.shape[:2]
+    rows = b""
+    for x, y, dx, dy in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)):
+        part = array[y::dy, x::dx]
+        rows += b"".join(b"\0" + row.tobytes() for row in part if row.size)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 1)) +
+            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
 def make_unsupported(folder):
     """Sound files of kinds that are not decoded, each of which is a 501."""
     folder = os.path.join(folder, "unsupported")
@@ -210,7 +251,7 @@ def make_unsupported(folder):
     y, cb, cr = ycc(small)
     write(folder, "coarse-luma.jpg", jpeg(60, 44, [(shrink(y, 2, 1), 1, 1), (cb, 2, 1), (cr, 2, 1)]))
 
-    for mode in ("1", "P", "LA", "RGBA", "CMYK", "LAB", "I;16", "I", "F"):
+    for mode in ("1", "P", "CMYK", "LAB", "I;16", "I", "F"):
         name = mode.replace(";", "").lower() + ".tif"
         if mode == "LAB":
             write(folder, name, tiff([page(small, photometric=8)]))
@@ -272,6 +313,7 @@ def make(folder):
     tiffcp("none.tif", "striped-jpeg.tif", "-c", "jpeg:95", "-s", "-r", "64")
 
     make_kinds(folder, odd)
+    make_rasters(folder, odd)
     make_ramps(folder)
     make_unsupported(folder)
 
@@ -289,7 +331,8 @@ def ensure(folder):
     stamp = hashlib.sha256(scripts).hexdigest()
     path = os.path.join(folder, ".stamp")
     if not os.path.exists(path) or open(path).read() != stamp:
-        os.makedirs(folder, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
         make(folder)
         with open(path, "w") as f:
             f.write(stamp)
