@@ -9,6 +9,8 @@
 
 #include <libconfig.h>
 
+#include "../image/magick.h"
+
 #define FILE_MAX_BYTES (1 << 20)
 #define MAX_RULES 1000
 #define ENV_PREFIX "LORIKEET_"
@@ -91,6 +93,8 @@ static const struct option options[] = {
 	  "Colour behind transparency and beside turned pictures where the format has no transparency, as rrggbb."),
 	C("images", "bitonal", bitonal, CHOICE, "dither", 0, 0, bitonal_words,
 	  "How bitonal pictures come about: error diffusion, or a threshold in the middle."),
+	C("images", "magick_formats", magick_formats, LIST, "gif,bmp,pnm,psd", 0, 0, NULL,
+	  "Source formats that ImageMagick may decode: of gif, bmp, pnm, psd."),
 	C("images", "filter", filter, CHOICE, "lanczos", 0, 0, filter_words, "Resampling filter."),
 	C("images", "tile_size", tile_size, UINT, "512", 64, 8192, NULL,
 	  "Tile side announced for originals without tiles, in pixels."),
@@ -561,6 +565,15 @@ static bool check_rule(const struct config_rule *r, const char *name, struct err
 	return true;
 }
 
+static bool check_words(const char *const *list, bool (*knows)(const char *), const char *name, const char *what,
+			struct error *err)
+{
+	for (; *list; list++)
+		if (!knows(*list))
+			return wrong(err, name, what);
+	return true;
+}
+
 static bool check(struct arena *a, struct config *c, const char *name, struct error *err)
 {
 	struct str base = str_of(c->base_uri);
@@ -571,6 +584,9 @@ static bool check(struct arena *a, struct config *c, const char *name, struct er
 		return wrong(err, name, "server.slash_substitute: is the page delimiter too");
 	if (strlen(c->background) != 6 || strspn(c->background, "0123456789abcdefABCDEF") != 6)
 		return wrong(err, name, "images.background: must be six hex digits, as ffffff");
+	if (!check_words(c->magick_formats, magick_knows_format, name,
+			 "images.magick_formats: must be of gif, bmp, pnm, psd", err))
+		return false;
 	if (!check_prefixes(a, name, c->prefixes_2, err) || !check_prefixes(a, name, c->prefixes_3, err) ||
 	    !check_twice(c, name, err))
 		return false;
