@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "codecs.h"
 
+#include "heif.h"
 #include "jpeg_read.h"
 #include "jpeg_write.h"
 #include "magick.h"
 #include "png.h"
 #include "tiff_read.h"
 
-const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &magick_decoder, NULL};
+const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &heif_decoder, &magick_decoder, NULL};
 
-static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder, &gif_encoder};
+static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder, &gif_encoder, &avif_encoder};
 
 const struct encoder *encoder_for(enum format format)
 {

@@ -9,6 +9,7 @@
 
 #include <libconfig.h>
 
+#include "../image/heif.h"
 #include "../image/magick.h"
 
 #define FILE_MAX_BYTES (1 << 20)
@@ -95,6 +96,8 @@ static const struct option options[] = {
 	  "How bitonal pictures come about: error diffusion, or a threshold in the middle."),
 	C("images", "magick_formats", magick_formats, LIST, "gif,bmp,pnm,psd", 0, 0, NULL,
 	  "Source formats that ImageMagick may decode: of gif, bmp, pnm, psd."),
+	C("images", "heif_formats", heif_formats, LIST, "heic,avif", 0, 0, NULL,
+	  "Source formats that libheif may decode, where it can: of heic, avif."),
 	C("images", "filter", filter, CHOICE, "lanczos", 0, 0, filter_words, "Resampling filter."),
 	C("images", "tile_size", tile_size, UINT, "512", 64, 8192, NULL,
 	  "Tile side announced for originals without tiles, in pixels."),
@@ -585,7 +588,8 @@ static bool check(struct arena *a, struct config *c, const char *name, struct er
 	if (strlen(c->background) != 6 || strspn(c->background, "0123456789abcdefABCDEF") != 6)
 		return wrong(err, name, "images.background: must be six hex digits, as ffffff");
 	if (!check_words(c->magick_formats, magick_knows_format, name,
-			 "images.magick_formats: must be of gif, bmp, pnm, psd", err))
+			 "images.magick_formats: must be of gif, bmp, pnm, psd", err) ||
+	    !check_words(c->heif_formats, heif_knows_format, name, "images.heif_formats: must be of heic, avif", err))
 		return false;
 	if (!check_prefixes(a, name, c->prefixes_2, err) || !check_prefixes(a, name, c->prefixes_3, err) ||
 	    !check_twice(c, name, err))
