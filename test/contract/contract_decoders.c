@@ -25,6 +25,11 @@ static const struct sample samples[] = {
 	{"lzw.tif", false, 0},	       {"deflate.tif", false, 0},    {"packbits.tif", false, 0},
 	{"gray.tif", true, 1},	       {"tiled-none.tif", false, 0}, {"tiled-deflate.tif", false, 0},
 	{"tiled-jpeg.tif", false, 8},  {"striped-jpeg.tif", false, 8},
+	{"colours.gif", false, 20},    {"interlaced.gif", false, 20}, {"gray.gif", true, 1},
+	{"rgb.bmp", false, 0},	       {"gray.bmp", true, 1},	     {"rgb.ppm", false, 0},
+	{"gray.pgm", true, 1},	       {"deep.ppm", false, 0},
+	{"plain.psd", false, 0},       {"packed.psd", false, 0},     {"deep.psd", false, 0},
+	{"gray.psd", true, 1},	       {"s.heic", false, 8},	     {"s.avif", false, 8},
 };
 #define SAMPLES (sizeof samples / sizeof *samples)
 
