@@ -185,6 +185,8 @@ static bool heif_read(struct arena *a, const struct picture *p, const struct wan
 	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes};
 	options->convert_hdr_to_8bit = 1;
 	options->strict_decoding = 1;
+	/* Where it is there: dav1d, as quick, makes pictures of damaged frames, leaks, and prints. */
+	options->decoder_id = "aom";
 	struct heif_error e = heif_decode_image(f->handle, &decoded, heif_colorspace_RGB,
 						p->facts.alpha ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB,
 						options);

@@ -238,6 +238,17 @@ static void other_formats_are_unsupported(void **state)
 		check_status(blobs[i].at, blobs[i].n, 501);
 }
 
+/* Zeros where the frame was: not every codec notices, this one must. */
+static void an_overwritten_avif_is_damage(void **state)
+{
+	struct arena *a = arena_open();
+	struct str s = load(a, "s.avif");
+	(void)state;
+	memset((char *)s.at + s.n / 4, 0, s.n / 2);
+	check_status(s.at, s.n, 500);
+	arena_close(a);
+}
+
 /* A right beginning and another language behind it: the coder is the one of the beginning, and finds damage. */
 static void misleading_magic_is_damage(void **state)
 {
@@ -640,6 +651,7 @@ int main(void)
 		cmocka_unit_test(only_its_own_property_turns_a_heic),
 		cmocka_unit_test(other_formats_are_unsupported),
 		cmocka_unit_test(misleading_magic_is_damage),
+		cmocka_unit_test(an_overwritten_avif_is_damage),
 		cmocka_unit_test(the_policy_holds),
 		cmocka_unit_test(what_is_not_allowed_is_unsupported),
 		cmocka_unit_test(the_memory_limit_holds),
