@@ -4,6 +4,7 @@
 #include <libheif/heif.h>
 
 #include "alpha.h"
+#include "heif_boxes.h"
 
 /* What is held at once, measured: the decoder's frames, the samples as coded, and as RGBA. */
 #define DECODE_PIXEL_BYTES 24
@@ -124,6 +125,8 @@ static bool read_header(struct arena *a, struct heif_file *f, struct picture *p,
 	if (!bytes || !source_read(p->source, bytes, n, 0, err))
 		return false;
 	p->facts.format = format_of(bytes, n);
+	if (!heif_references_end((struct str){(char *)bytes, n}))
+		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "pictures that are made of themselves");
 	return blame(heif_context_read_from_memory_without_copy(f->context, bytes, n, NULL), err) &&
 	       blame(heif_context_get_primary_image_handle(f->context, &f->handle), err) && check_range(f, err) &&
 	       read_profile(a, f, p, err);

@@ -249,6 +249,22 @@ static void an_overwritten_avif_is_damage(void **state)
 	arena_close(a);
 }
 
+/* A grid whose only tile it is itself: the library would follow it until the stack ends. */
+static void a_picture_made_of_itself_is_damage(void **state)
+{
+	struct arena *a = arena_open();
+	struct str s = load(a, "grid.heic");
+	struct picture p;
+	(void)state;
+	decode_sample(a, "grid.heic", &p);
+	char *reference = memmem(s.at, s.n, "dimg", 4);
+	assert_non_null(reference);
+	/* from, count, to */
+	memcpy(reference + 8, reference + 4, 2);
+	check_status(s.at, s.n, 500);
+	arena_close(a);
+}
+
 /* A right beginning and another language behind it: the coder is the one of the beginning, and finds damage. */
 static void misleading_magic_is_damage(void **state)
 {
@@ -651,6 +667,7 @@ int main(void)
 		cmocka_unit_test(only_its_own_property_turns_a_heic),
 		cmocka_unit_test(other_formats_are_unsupported),
 		cmocka_unit_test(misleading_magic_is_damage),
+		cmocka_unit_test(a_picture_made_of_itself_is_damage),
 		cmocka_unit_test(an_overwritten_avif_is_damage),
 		cmocka_unit_test(the_policy_holds),
 		cmocka_unit_test(what_is_not_allowed_is_unsupported),

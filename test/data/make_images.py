@@ -173,6 +173,8 @@ def make_heif(folder, odd):
             subprocess.run(["heif-enc", "-q", "95", *(["-A", "-p", "speed=8"] if name.endswith("avif") else []), "-o",
                             os.path.join(folder, name), part], check=True, stdout=subprocess.DEVNULL)
     put(odd, "s.heic", "s.avif")
+    # Below the codec's least side it becomes a grid of one tile.
+    put(odd[:24, :40], "grid.heic")
     put(np.dstack([odd, slope(w, h)]), "clear.heic", "clear.avif")
     os.remove(part)
     # An EXIF orientation does not count in HEIF: turning is a property of its own.
