@@ -8,7 +8,7 @@
 
 /* What is held at once, measured: the decoder's frames, the samples as coded, and as RGBA. */
 #define DECODE_PIXEL_BYTES 24
-#define ENCODE_PIXEL_BYTES 60
+#define ENCODE_PIXEL_BYTES 40
 #define FIXED_BYTES (UINT64_C(16) << 20)
 #define TRANSFER_PQ 16
 #define TRANSFER_HLG 18
