@@ -204,6 +204,56 @@ static void only_its_own_property_turns_a_heic(void **state)
 	arena_close(a);
 }
 
+static struct heif_error keep(struct heif_context *context, const void *at, size_t n, void *out)
+{
+	(void)context;
+	buf_write(out, at, n);
+	return (struct heif_error){heif_error_Ok, heif_suberror_Unspecified, ""};
+}
+
+/* An AVIF of 128 x 64, white at its left, that says of itself to be turned clockwise. */
+static struct str turned_avif(struct arena *a)
+{
+	struct heif_writer writer = {.writer_api_version = 1, .write = keep};
+	struct heif_context *context = heif_context_alloc();
+	struct heif_encoding_options *options = heif_encoding_options_alloc();
+	struct heif_encoder *encoder;
+	struct heif_image *image;
+	struct buf *out = buf_open(a, 1 << 20);
+	int stride;
+	heif_image_create(128, 64, heif_colorspace_monochrome, heif_chroma_monochrome, &image);
+	heif_image_add_plane(image, heif_channel_Y, 128, 64, 8);
+	uint8_t *to = heif_image_get_plane(image, heif_channel_Y, &stride);
+	for (int y = 0; y < 64; y++)
+		for (int x = 0; x < 128; x++)
+			to[y * stride + x] = x < 64 ? 255 : 0;
+	options->image_orientation = heif_orientation_rotate_90_cw;
+	assert_int_equal(heif_context_get_encoder_for_format(context, heif_compression_AV1, &encoder).code, 0);
+	assert_int_equal(heif_context_encode_image(context, image, encoder, options, NULL).code, 0);
+	assert_int_equal(heif_context_write(context, &writer, out).code, 0);
+	heif_image_release(image);
+	heif_encoder_release(encoder);
+	heif_encoding_options_free(options);
+	heif_context_free(context);
+	return buf_view(out);
+}
+
+static void a_turned_avif_stands_upright(void **state)
+{
+	struct arena *a = arena_open();
+	struct picture p;
+	struct image image;
+	struct error err;
+	(void)state;
+	assert_true(decode(a, turned_avif(a), &p, &image, &err));
+	assert_int_equal(p.facts.w, 64);
+	assert_int_equal(p.facts.h, 128);
+	assert_int_equal(p.facts.orientation, 1);
+	check_pixel(&image, 32, 20, 255, 255, 255, 10);
+	check_pixel(&image, 32, 108, 0, 0, 0, 10);
+	arena_close(a);
+}
+
 /* Nothing of this may reach a coder: languages, documents, references, ImageMagick's own and other formats. */
 static void other_formats_are_unsupported(void **state)
 {
@@ -665,6 +715,7 @@ int main(void)
 		cmocka_unit_test(profiles_are_handed_on),
 		cmocka_unit_test(a_psd_without_its_merged_picture_is_unsupported),
 		cmocka_unit_test(only_its_own_property_turns_a_heic),
+		cmocka_unit_test(a_turned_avif_stands_upright),
 		cmocka_unit_test(other_formats_are_unsupported),
 		cmocka_unit_test(misleading_magic_is_damage),
 		cmocka_unit_test(a_picture_made_of_itself_is_damage),
