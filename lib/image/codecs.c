@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "codecs.h"
 
+#include "heif.h"
 #include "jpeg_read.h"
 #include "jpeg_write.h"
+#include "magick.h"
 #include "pdf.h"
 #include "png.h"
 #include "tif.h"
 #include "tiff_read.h"
 #include "webp.h"
 
-const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &png_decoder, &webp_decoder, NULL};
+const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &png_decoder, &webp_decoder, &heif_decoder,
+					   &magick_decoder, NULL};
 
-static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder, &webp_encoder, &tif_encoder, &pdf_encoder};
+static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder, &webp_encoder, &tif_encoder,
+						 &pdf_encoder, &gif_encoder, &avif_encoder};
 
 const struct encoder *encoder_for(enum format format)
 {

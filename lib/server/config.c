@@ -9,6 +9,9 @@
 
 #include <libconfig.h>
 
+#include "../image/heif.h"
+#include "../image/magick.h"
+
 #define FILE_MAX_BYTES (1 << 20)
 #define MAX_RULES 1000
 #define ENV_PREFIX "LORIKEET_"
@@ -98,6 +101,10 @@ static const struct option options[] = {
 	  "Originals with a profile: converted to sRGB; kept as they are, with the profile where the format takes one; without it."),
 	R("images", metadata, CHOICE, "copyright", 0, 0, metadata_words,
 	  "What of EXIF, XMP and IPTC goes into jpg, png, webp and tif: nothing; rights and credit; all but what is no longer true."),
+	C("images", "magick_formats", magick_formats, LIST, "gif,bmp,pnm,psd", 0, 0, NULL,
+	  "Source formats that ImageMagick may decode: of gif, bmp, pnm, psd."),
+	C("images", "heif_formats", heif_formats, LIST, "heic,avif", 0, 0, NULL,
+	  "Source formats that libheif may decode, where it can: of heic, avif."),
 	C("images", "filter", filter, CHOICE, "lanczos", 0, 0, filter_words, "Resampling filter."),
 	C("images", "tile_size", tile_size, UINT, "512", 64, 8192, NULL,
 	  "Tile side announced for originals without tiles, in pixels."),
@@ -601,11 +608,24 @@ static bool check_rule(const struct config_rule *r, struct error *err)
 	return true;
 }
 
+static bool check_words(const char *const *list, bool (*knows)(const char *), const char *name, const char *what,
+			struct error *err)
+{
+	for (; *list; list++)
+		if (!knows(*list))
+			return wrong(err, name, what);
+	return true;
+}
+
 /* What options say of each other. */
 static bool check(const struct config *c, const char *name, struct error *err)
 {
 	if (*c->slash_substitute && strcmp(c->slash_substitute, c->page_delimiter) == 0)
 		return wrong(err, name, "server.slash_substitute: is the page delimiter too");
+	if (!check_words(c->magick_formats, magick_knows_format, name,
+			 "images.magick_formats: must be of gif, bmp, pnm, psd", err) ||
+	    !check_words(c->heif_formats, heif_knows_format, name, "images.heif_formats: must be of heic, avif", err))
+		return false;
 	if (!check_twice(c, name, err))
 		return false;
 	for (size_t i = 0; i < c->n_rules; i++)

@@ -66,6 +66,7 @@ struct config {
 	uint64_t jpeg_quality, png_compression, webp_quality, webp_method, jp2_quality, avif_quality, tile_size;
 	int jpeg_sampling, tif_compression, bitonal, filter;
 	const char *background;      /* six hex digits */
+	const char **magick_formats, **heif_formats;
 	/* log */
 	int log_format, log_client;
 	int log_requests;            /* LOG_ALL ... */

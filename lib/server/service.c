@@ -12,6 +12,8 @@
 #include "../image/bitonal.h"
 #include "../image/codecs.h"
 #include "../image/colour.h"
+#include "../image/heif.h"
+#include "../image/magick.h"
 #include "../image/transform.h"
 #include "../image/turn.h"
 #include "../source/resolver.h"
@@ -631,6 +633,8 @@ struct service *service_open(struct arena *a, const struct config *c, struct err
 {
 	struct service *s = arena_new(a, struct service);
 	s->config = c;
+	magick_configure(&(struct magick_options){c->magick_formats, c->max_request_memory});
+	heif_configure(&(struct heif_options){c->heif_formats, c->max_request_memory});
 	s->grammar = (struct request_options){
 		.prefixes_2 = c->prefixes_2,
 		.prefixes_3 = c->prefixes_3,

@@ -41,6 +41,11 @@ static const struct sample samples[] = {
 	{"rgb.png", false, 0},		{"gray.png", true, 1},	      {"palette.png", false, 2},
 	{"interlaced.png", false, 0},	{"lossless.webp", false, 0},  {"lossy.webp", false, 12},
 	{"clear.png", false, 0},	{"clear-gray.png", true, 1},  {"clear.webp", false, 0},
+	{"colours.gif", false, 20},	{"interlaced.gif", false, 20}, {"gray.gif", true, 1},
+	{"rgb.bmp", false, 0},		{"gray.bmp", true, 1},	      {"rgb.ppm", false, 0},
+	{"gray.pgm", true, 1},		{"deep.ppm", false, 0},	      {"plain.psd", false, 0},
+	{"packed.psd", false, 0},	{"deep.psd", false, 0},	      {"gray.psd", true, 1},
+	{"s.heic", false, 8},		{"s.avif", false, 8},
 	{"clear.tif", false, 0},	{"multiplied.tif", false, 3}, {"spots.tif", false, 0},
 };
 #define SAMPLES (sizeof samples / sizeof *samples)

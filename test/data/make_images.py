@@ -276,6 +276,118 @@ def make_unsupported(folder):
                      encode=lambda t: jpeg(32, 32, [(t[:, :, i], 1, 1) for i in range(4)]))]))
 
 
+def frames():
+    """A GIF of 1003 x 701 whose first frame lies at 103,101 and is clear in its left part; three colours."""
+    first = Image.new("P", (700, 400), 1)
+    first.putpalette([9, 9, 9, 200, 30, 40, 20, 60, 220, 250, 250, 250])
+    first.paste(2, (350, 0, 700, 400))
+    first.paste(0, (0, 0, 50, 400))
+    second = Image.new("P", (1003, 701), 3)
+    second.putpalette([9, 9, 9, 200, 30, 40, 20, 60, 220, 250, 250, 250])
+
+    def block(image, x, y, transparent):
+        body = b"\x21\xf9\x04" + struct.pack("<BHBB", 9 if transparent else 8, 10, 0, 0)
+        body += b"\x2c" + struct.pack("<4HB", x, y, *image.size, 0) + b"\x02"
+        # LZW in its simplest form: a clear code before the table would make codes wider.
+        bits, n, data = 0, 0, bytearray()
+        for i, v in enumerate(image.tobytes()):
+            for code in ((4, v) if i % 2 == 0 else (v,)):
+                bits |= code << n
+                n += 3
+                while n >= 8:
+                    data.append(bits & 255)
+                    bits >>= 8
+                    n -= 8
+        bits |= 5 << n
+        data += bytes([bits & 255, bits >> 8])
+        return body + b"".join(bytes([len(data[i:i + 255])]) + data[i:i + 255]
+                               for i in range(0, len(data), 255)) + b"\0"
+    table = bytes(first.getpalette()[:12])
+    return (b"GIF89a" + struct.pack("<HHBBB", 1003, 701, 0x91, 0, 0) + table + b"\x21\xff\x0bNETSCAPE2.0\x03\1\0\0\0" +
+            block(first, 103, 101, True) + block(second, 0, 0, False) + b";")
+
+
+def psd(array, compression, layers=b"", resources=b""):
+    """A PSD of its merged picture: h x w x channels, 8 or 16 bits; compression 0 or 1 (PackBits)."""
+    h, w, channels = array.shape
+    depth = array.dtype.itemsize * 8
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, channels, h, w, depth, 3 if channels >= 3 else 1) + b"\0\0\0\0"
+    head += struct.pack(">I", len(resources)) + resources + struct.pack(">I", len(layers)) + layers
+    rows = [array[y, :, c].astype(array.dtype.newbyteorder(">")).tobytes() for c in range(channels) for y in range(h)]
+    if compression:
+        rows = [b"".join(bytes([len(r[i:i + 128]) - 1]) + r[i:i + 128] for i in range(0, len(r), 128)) for r in rows]
+        head += struct.pack(">H", 1) + b"".join(struct.pack(">H", len(r)) for r in rows)
+    else:
+        head += struct.pack(">H", 0)
+    return head + b"".join(rows)
+
+
+def bmp_with_alpha(array):
+    """A BMP with masks and opacity, bottom row first: h x w x 4."""
+    h, w, _ = array.shape
+    pixels = array[::-1, :, [2, 1, 0, 3]].tobytes()
+    head = struct.pack("<IiiHHIIiiII4I4s", 108, w, h, 1, 32, 3, len(pixels), 2835, 2835, 0, 0,
+                       0xff0000, 0xff00, 0xff, 0xff000000, b"BGRs") + bytes(48)
+    return b"BM" + struct.pack("<IHHI", 122 + len(pixels), 0, 0, 122) + head + pixels
+
+
+def slope(w, h):
+    """Opacity of 0 at the left, 255 at the right."""
+    return np.broadcast_to((np.arange(w) * 255 // (w - 1)).astype(np.uint8), (h, w))
+
+
+def make_exotic(folder, odd):
+    """What ImageMagick reads."""
+    def put(name, data):
+        with open(os.path.join(folder, name), "wb") as f:
+            f.write(data)
+    h, w, _ = odd.shape
+    picture, gray = Image.fromarray(odd), Image.fromarray(odd).convert("L")
+    clear = np.dstack([odd, slope(w, h)])
+    picture.quantize(256, dither=Image.Dither.NONE).save(os.path.join(folder, "colours.gif"))
+    picture.quantize(256, dither=Image.Dither.NONE).save(os.path.join(folder, "interlaced.gif"), interlace=1)
+    gray.save(os.path.join(folder, "gray.gif"))
+    put("frames.gif", frames())
+    picture.save(os.path.join(folder, "rgb.bmp"))
+    gray.save(os.path.join(folder, "gray.bmp"))
+    put("alpha.bmp", bmp_with_alpha(clear))
+    picture.save(os.path.join(folder, "rgb.ppm"))
+    gray.save(os.path.join(folder, "gray.pgm"))
+    put("deep.ppm", b"P6\n# sixteen bits\n%d %d\n65535\n" % (w, h) + (odd.astype(np.uint16) * 257).astype(">u2").tobytes())
+    put("alpha.pam", b"P7\nWIDTH %d\nHEIGHT %d\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n" % (w, h) + clear.tobytes())
+    put("plain.psd", psd(odd, 0))
+    put("packed.psd", psd(odd, 1, resources=b"8BIM" + struct.pack(">H2xI", 0x040f, len(adobe_like_profile())) +
+                          adobe_like_profile() + b"\0" * (len(adobe_like_profile()) & 1)))
+    put("deep.psd", psd(odd.astype(np.uint16) * 257, 0))
+    put("gray.psd", psd(np.array(gray)[:, :, None], 1))
+    # Merged pictures lie on white. The layers' own records are rubbish: nobody may look at them.
+    opacity = slope(w, h)[:, :, None] / 255
+    white = np.rint(odd * opacity + 255 * (1 - opacity)).astype(np.uint8)
+    put("alpha.psd", psd(np.dstack([white, slope(w, h)]), 1, layers=struct.pack(">Ih", 2000, -1) + b"\xff" * 2000))
+    put("selection.psd", psd(clear, 0, layers=struct.pack(">Ih", 2000, 1) + b"\xff" * 2000))
+    put("layers.psd", psd(odd, 0, resources=b"8BIM" + struct.pack(">H2xIIBx", 0x0421, 5, 1, 0)))
+
+
+def make_heif(folder, odd):
+    """HEIC and AVIF, of libheif's own encoder."""
+    h, w, _ = odd.shape
+    part = os.path.join(folder, "part.png")
+
+    def put(array, *names):
+        Image.fromarray(array).save(part)
+        for name in names:
+            subprocess.run(["heif-enc", "-q", "95", *(["-A", "-p", "speed=8"] if name.endswith("avif") else []), "-o",
+                            os.path.join(folder, name), part], check=True, stdout=subprocess.DEVNULL)
+    put(odd, "s.heic", "s.avif")
+    # Below the codec's least side it becomes a grid of one tile.
+    put(odd[:24, :40], "grid.heic")
+    put(np.dstack([odd, slope(w, h)]), "clear.heic", "clear.avif")
+    os.remove(part)
+    # An EXIF orientation does not count in HEIF: turning is a property of its own.
+    subprocess.run(["heif-enc", "-q", "95", "-o", os.path.join(folder, "exif6.heic"), os.path.join(folder, "wide6.jpg")],
+                   check=True, stdout=subprocess.DEVNULL)
+
+
 # The images of the digest's section 14, by letter.
 EXAMPLES = {"A": (6000, 4000), "P": (300, 200), "S": (200, 150), "T": (12000, 100), "V": (1000, 1000),
             "E": (2411, 3372), "F": (4097, 4096), "O": (1001, 667)}
@@ -316,6 +428,9 @@ def make(folder):
     make_rasters(folder, odd)
     make_ramps(folder)
     make_unsupported(folder)
+    save_jpeg(folder, "wide6.jpg", odd, icc_profile=adobe_like_profile(), exif=exif(6), quality=95)
+    make_exotic(folder, odd)
+    make_heif(folder, odd)
 
     whole = open(os.path.join(folder, "s420.jpg"), "rb").read()
     open(os.path.join(folder, "cut.jpg"), "wb").write(whole[:len(whole) // 2])

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "magick.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <wand/MagickWand.h>
+
+#include "../base/log.h"
+#include "magick_formats.h"
+#include "palette.h"
+
+/*
+ * ImageMagick's own: 8 bytes a pixel and 2 of palette indexes; its coders hold up to 5 more (BMP: the pixels as
+ * stored and those unpacked).
+ */
+#define PIXEL_BYTES 16
+#define FIXED_BYTES (UINT64_C(8) << 20)
+
+static struct magick_options configured = {.memory_bytes = UINT64_C(1) << 30};
+
+void magick_configure(const struct magick_options *options)
+{
+	configured = *options;
+}
+
+bool magick_knows_format(const char *name)
+{
+	for (size_t i = 0; i < n_magick_formats; i++)
+		if (strcmp(magick_formats[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool is_allowed(const struct magick_format *f)
+{
+	for (const char *const *name = configured.formats; name && *name; name++)
+		if (strcmp(*name, f->name) == 0)
+			return true;
+	return !configured.formats;
+}
+
+/* Start */
+
+/*
+ * Debian's policy.xml caps sides and memory so that no call can raise them. Of several files the first to name a
+ * resource wins, so one of ours comes before it; the real limits are set by calls. The first line is what makes
+ * SetMagickSecurityPolicy possible afterwards.
+ */
+static const char resources[] =
+	"<policymap>\n"
+	"<policy domain=\"Undefined\" rights=\"none\"/>\n"
+	"<policy domain=\"resource\" name=\"memory\" value=\"1EiB\"/>\n"
+	"<policy domain=\"resource\" name=\"area\" value=\"1EP\"/>\n"
+	"<policy domain=\"resource\" name=\"width\" value=\"2GP\"/>\n"
+	"<policy domain=\"resource\" name=\"height\" value=\"2GP\"/>\n"
+	"<policy domain=\"resource\" name=\"map\" value=\"0\"/>\n"
+	"<policy domain=\"resource\" name=\"disk\" value=\"0\"/>\n"
+	"<policy domain=\"resource\" name=\"thread\" value=\"1\"/>\n"
+	"<policy domain=\"coder\" rights=\"none\" pattern=\"*\"/>\n"
+	"</policymap>\n";
+
+struct policy_file {
+	char folder[64], file[80];
+};
+
+static void remove_policy(const struct policy_file *p)
+{
+	unlink(p->file);
+	rmdir(p->folder);
+}
+
+/* Places that are writable even where the root is not. */
+static bool write_policy(struct policy_file *p)
+{
+	static const char *const places[] = {"/dev/shm", "/tmp", "/run", "/var/tmp"};
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		snprintf(p->folder, sizeof p->folder, "%s/lorikeet-XXXXXX", places[i]);
+		if (!mkdtemp(p->folder))
+			continue;
+		snprintf(p->file, sizeof p->file, "%s/policy.xml", p->folder);
+		int fd = open(p->file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		bool written = fd >= 0 && write(fd, resources, sizeof resources - 1) == sizeof resources - 1;
+		if (fd >= 0)
+			close(fd);
+		if (written)
+			return true;
+		remove_policy(p);
+	}
+	return false;
+}
+
+static void forget(const ExceptionType severity, const char *reason, const char *description)
+{
+	(void)severity;
+	(void)reason;
+	(void)description;
+}
+
+/* The library ends the process after this. */
+static void on_fatal(const ExceptionType severity, const char *reason, const char *description)
+{
+	log_event("error", "ImageMagick gave up (%d): %s %s", (int)severity, reason ? reason : "",
+		  description ? description : "");
+	_exit(1);
+}
+
+static void genesis(void)
+{
+	struct policy_file p;
+	const char *before = getenv("MAGICK_CONFIGURE_PATH");
+	struct arena *kept = arena_open();
+	before = before ? arena_strndup(kept, before, strlen(before)) : NULL;
+	/* Without a place for it, the system's caps hold: larger images fail. */
+	bool written = write_policy(&p);
+	if (written)
+		setenv("MAGICK_CONFIGURE_PATH", p.folder, 1);
+	else
+		log_event("warn", "no folder is writable: ImageMagick keeps the limits of the system's policy.xml");
+	MagickCoreGenesis(NULL, MagickFalse);
+	if (written)
+		remove_policy(&p);
+	if (before)
+		setenv("MAGICK_CONFIGURE_PATH", before, 1);
+	else
+		unsetenv("MAGICK_CONFIGURE_PATH");
+	arena_close(kept);
+}
+
+static void write_rights(struct buf *b)
+{
+	static const char *const domains[] = {"delegate", "filter", "path", "cache", "coder", "module"};
+	buf_text(b, "<policymap>");
+	for (size_t i = 0; i < sizeof domains / sizeof *domains; i++)
+		buf_printf(b, "<policy domain=\"%s\" rights=\"none\" pattern=\"*\"/>", domains[i]);
+	for (size_t i = 0; i < n_magick_formats; i++) {
+		const char *coder = magick_formats[i].coder;
+		bool both = strcmp(coder, "GIF") == 0;
+		if (!both && !is_allowed(&magick_formats[i]))
+			continue;
+		buf_printf(b, "<policy domain=\"module\" rights=\"read|write\" pattern=\"%s\"/>", coder);
+		buf_printf(b, "<policy domain=\"coder\" rights=\"%s\" pattern=\"%s\"/>", both ? "read|write" : "read", coder);
+	}
+	buf_text(b, "</policymap>");
+}
+
+static bool set_rights(void)
+{
+	struct arena *a = arena_open();
+	struct buf *b = buf_open(a, 16384);
+	ExceptionInfo *e = AcquireExceptionInfo();
+	write_rights(b);
+	bool ok = SetMagickSecurityPolicy(str_dup(a, buf_view(b)), e) != MagickFalse;
+	DestroyExceptionInfo(e);
+	arena_close(a);
+	static const char *const never[] = {"MVG", "MSL", "SVG", "PS", "PDF", "EPS", "TEXT", "LABEL", "URL", "HTTPS"};
+	for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+		ok = ok && !IsRightsAuthorized(CoderPolicyDomain, ReadPolicyRights, never[i]);
+	return ok && IsRightsAuthorized(CoderPolicyDomain, WritePolicyRights, "GIF") &&
+	       !IsRightsAuthorized(DelegatePolicyDomain, ExecutePolicyRights, "gs") &&
+	       !IsRightsAuthorized(PathPolicyDomain, ReadPolicyRights, "@/etc/passwd");
+}
+
+static bool start(struct error *err)
+{
+	static enum { NOT_YET, RUNS, REFUSED } state;
+	if (state == NOT_YET) {
+		genesis();
+		SetWarningHandler(forget);
+		SetErrorHandler(forget);
+		SetFatalErrorHandler(on_fatal);
+		state = set_rights() ? RUNS : REFUSED;
+		SetMagickResourceLimit(ThreadResource, 1);
+		SetMagickResourceLimit(DiskResource, 0);
+		SetMagickResourceLimit(MapResource, 0);
+		SetMagickResourceLimit(AreaResource, INT64_MAX);
+		SetMagickResourceLimit(WidthResource, FACTS_MAX_SIDE);
+		SetMagickResourceLimit(HeightResource, FACTS_MAX_SIDE);
+	}
+	/* Anew each time: the configuration may come after the start. */
+	SetMagickResourceLimit(MemoryResource, configured.memory_bytes);
+	return state == RUNS || fail(err, 500, REASON_INTERNAL, "This kind of image cannot be handled now.",
+				     "ImageMagick does not take our security policy");
+}
+
+/* Errors */
+
+static bool out_of_memory(struct error *err)
+{
+	return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "ImageMagick is short of memory");
+}
+
+/* Warnings from "corrupt image" on mean that pixels may be missing. */
+static bool blame(const ExceptionInfo *e, struct error *err)
+{
+	if (e->severity < CorruptImageWarning)
+		return true;
+	const char *reason = e->reason ? e->reason : "", *more = e->description ? e->description : "";
+	if (e->severity == ResourceLimitError || e->severity == CacheError)
+		return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "ImageMagick: %s %s",
+			    reason, more);
+	if (e->severity == PolicyError || e->severity == MissingDelegateError)
+		return fail(err, 500, REASON_INTERNAL, "This kind of image cannot be handled now.", "ImageMagick: %s %s", reason,
+			    more);
+	return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "ImageMagick: %s %s", reason, more);
+}
+
+/* Reading */
+
+struct magick_file {
+	const struct magick_format *format;
+	struct magick_header header;
+};
+
+static const struct magick_format *find_format(const uint8_t *head, size_t n)
+{
+	for (size_t i = 0; i < n_magick_formats; i++)
+		if (magick_formats[i].knows(head, n))
+			return &magick_formats[i];
+	return NULL;
+}
+
+static bool magick_knows(const uint8_t *head, size_t n)
+{
+	const struct magick_format *f = find_format(head, n);
+	return f && is_allowed(f);
+}
+
+static bool read_profile(struct arena *a, struct picture *p, const struct magick_header *h, struct error *err)
+{
+	if (!h->icc_bytes || h->icc_bytes > 16 << 20)
+		return true;
+	uint8_t *icc = arena_block(a, h->icc_bytes, err);
+	p->icc = icc;
+	p->icc_bytes = h->icc_bytes;
+	return icc && source_read(p->source, icc, h->icc_bytes, h->icc_offset, err);
+}
+
+static bool magick_open(struct arena *a, uint32_t page, struct picture *p, struct error *err)
+{
+	struct magick_file *f = arena_new(a, struct magick_file);
+	uint8_t head[DECODER_HEAD_BYTES];
+	int64_t n = source_read_up_to(p->source, head, sizeof head, 0, err);
+	if (n < 0)
+		return false;
+	f->format = find_format(head, (size_t)n);
+	if (page != 1)
+		return fail(err, 404, REASON_NOT_FOUND, "There is no such page.", "page %u", page);
+	if (!f->format || !f->format->parse(p->source, &f->header, err) || !read_profile(a, p, &f->header, err))
+		return false;
+	p->codec = f;
+	p->stored_w = f->header.w;
+	p->stored_h = f->header.h;
+	p->facts.format = f->format->name;
+	p->facts.gray = f->header.gray;
+	p->facts.alpha = f->header.alpha;
+	return true;
+}
+
+static enum model model_of(const struct magick_header *h)
+{
+	return h->gray ? MODEL_GRAY : MODEL_RGB;
+}
+
+static uint64_t blob_bytes(const struct picture *p, const struct magick_header *h)
+{
+	uint64_t length = p->source->validator.length;
+	return h->prefix_bytes + (length > h->tail ? length - h->tail : 0);
+}
+
+static uint64_t magick_memory(const struct picture *p, const struct wants *w)
+{
+	const struct magick_header *h = &((const struct magick_file *)p->codec)->header;
+	struct rect part = decoder_cover(p, w, 1, 1, 0, 0);
+	return (uint64_t)h->frame.w * h->frame.h * PIXEL_BYTES + blob_bytes(p, h) +
+	       image_bytes(model_of(h), h->alpha, part) + FIXED_BYTES;
+}
+
+static bool read_blob(struct arena *a, const struct picture *p, const struct magick_header *h, struct str *blob,
+		      struct error *err)
+{
+	size_t n = blob_bytes(p, h);
+	uint8_t *at = arena_block(a, n, err);
+	if (!at)
+		return false;
+	memcpy(at, h->prefix, h->prefix_bytes);
+	*blob = (struct str){(char *)at, n};
+	return source_read(p->source, at + h->prefix_bytes, n - h->prefix_bytes, h->tail, err);
+}
+
+static Image *decode(const struct magick_format *format, struct str blob, ExceptionInfo *e)
+{
+	ImageInfo *info = AcquireImageInfo();
+	CopyMagickString(info->magick, format->coder, MaxTextExtent);
+	info->scene = 0;
+	info->number_scenes = 1;
+	Image *image = BlobToImage(info, blob.at, blob.n, e);
+	DestroyImageInfo(info);
+	return image;
+}
+
+static bool check_image(const Image *image, const ExceptionInfo *e, const struct magick_header *h, struct error *err)
+{
+	if (!blame(e, err) || (image && !blame(&image->exception, err)))
+		return false;
+	if (!image || image->columns != h->frame.w || image->rows != h->frame.h)
+		return fail(err, 500, REASON_DAMAGED, "The image is damaged.",
+			    "ImageMagick's picture is not what the header says");
+	if (image->colorspace != sRGBColorspace && image->colorspace != GRAYColorspace)
+		return fail(err, 501, REASON_UNSUPPORTED, "This kind of image is not supported.", "ImageMagick's colour space %d",
+			    (int)image->colorspace);
+	return true;
+}
+
+static void put_pixels(const PixelPacket *from, uint32_t n, bool matte, uint8_t *samples)
+{
+	for (uint32_t x = 0; x < n; x++, samples += 4) {
+		samples[0] = ScaleQuantumToChar(GetPixelRed(&from[x]));
+		samples[1] = ScaleQuantumToChar(GetPixelGreen(&from[x]));
+		samples[2] = ScaleQuantumToChar(GetPixelBlue(&from[x]));
+		samples[3] = matte ? ScaleQuantumToChar(GetPixelAlpha(&from[x])) : 255;
+	}
+}
+
+/* The frame into the planes, which cover a part of the picture and are clear where no frame is. */
+static bool put_frame(struct arena *a, const Image *image, const struct magick_header *h, struct rect part,
+		      struct image *out, ExceptionInfo *e)
+{
+	uint64_t left = h->frame.x > part.x ? h->frame.x : part.x, top = h->frame.y > part.y ? h->frame.y : part.y;
+	uint64_t right = (uint64_t)h->frame.x + h->frame.w, bottom = (uint64_t)h->frame.y + h->frame.h;
+	if (right > (uint64_t)part.x + part.w)
+		right = (uint64_t)part.x + part.w;
+	if (bottom > (uint64_t)part.y + part.h)
+		bottom = (uint64_t)part.y + part.h;
+	if (left >= right || top >= bottom)
+		return true;
+	uint32_t n = (uint32_t)(right - left);
+	uint8_t *samples = arena_alloc(a, (size_t)n * 4);
+	for (uint64_t y = top; y < bottom; y++) {
+		const PixelPacket *row = GetVirtualPixels(image, (ssize_t)(left - h->frame.x), (ssize_t)(y - h->frame.y), n, 1, e);
+		if (!row)
+			return false;
+		put_pixels(row, n, image->matte, samples);
+		for (int i = 0; i < image_planes(out); i++) {
+			const struct plane *q = &out->plane[i];
+			const uint8_t *from = samples + (i == out->n ? 3 : i);
+			uint8_t *to = q->at + (y - part.y) * q->stride + (left - part.x);
+			for (uint32_t x = 0; x < n; x++)
+				to[x] = from[(size_t)x * 4];
+		}
+	}
+	return true;
+}
+
+static bool read_pixels(struct arena *a, struct arena *scratch, const struct picture *p, const struct wants *w,
+			ExceptionInfo *e, struct image *out, struct error *err)
+{
+	const struct magick_file *f = p->codec;
+	const struct magick_header *h = &f->header;
+	struct rect part = decoder_cover(p, w, 1, 1, 0, 0);
+	struct str blob;
+	if (!read_blob(scratch, p, h, &blob, err))
+		return source_blame(p->source, err);
+	Image *image = decode(f->format, blob, e);
+	bool ok = check_image(image, e, h, err) && image_alloc(a, out, model_of(h), h->alpha, part, err) &&
+		  (put_frame(scratch, image, h, part, out, e) || out_of_memory(err));
+	if (image)
+		DestroyImageList(image);
+	return ok;
+}
+
+static bool magick_read(struct arena *a, const struct picture *p, const struct wants *w, struct image *out,
+			struct error *err)
+{
+	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes};
+	if (!start(err))
+		return false;
+	struct arena *scratch = arena_open();
+	ExceptionInfo *e = AcquireExceptionInfo();
+	bool ok = read_pixels(a, scratch, p, w, e, out, err);
+	DestroyExceptionInfo(e);
+	arena_close(scratch);
+	return ok;
+}
+
+const struct decoder magick_decoder = {
+	.name = "magick",
+	.knows = magick_knows,
+	.open = magick_open,
+	.memory = magick_memory,
+	.read = magick_read,
+};
+
+/* Writing */
+
+static bool set_palette(Image *image, const struct palette *p)
+{
+	if (!AcquireImageColormap(image, (size_t)p->n))
+		return false;
+	for (int i = 0; i < p->n; i++) {
+		PixelPacket *to = &image->colormap[i];
+		SetPixelRed(to, p->rgb[i][0] * 257);
+		SetPixelGreen(to, p->rgb[i][1] * 257);
+		SetPixelBlue(to, p->rgb[i][2] * 257);
+		SetPixelOpacity(to, i == p->clear ? TransparentOpacity : OpaqueOpacity);
+	}
+	image->matte = p->clear >= 0 ? MagickTrue : MagickFalse;
+	return true;
+}
+
+static bool fill(Image *image, const uint8_t *index, ExceptionInfo *e)
+{
+	size_t w = image->columns;
+	for (size_t y = 0; y < image->rows; y++, index += w) {
+		PixelPacket *to = QueueAuthenticPixels(image, 0, (ssize_t)y, w, 1, e);
+		IndexPacket *indexes = to ? GetAuthenticIndexQueue(image) : NULL;
+		if (!indexes)
+			return false;
+		for (size_t x = 0; x < w; x++) {
+			to[x] = image->colormap[index[x]];
+			indexes[x] = index[x];
+		}
+		if (!SyncAuthenticPixels(image, e))
+			return false;
+	}
+	return true;
+}
+
+static bool write_blob(Image *image, ImageInfo *info, struct buf *out, ExceptionInfo *e, struct error *err)
+{
+	size_t n = 0;
+	CopyMagickString(image->magick, "GIF", MaxTextExtent);
+	CopyMagickString(info->magick, "GIF", MaxTextExtent);
+	unsigned char *blob = ImageToBlob(info, image, &n, e);
+	bool ok = blame(e, err) && blame(&image->exception, err) && (blob || out_of_memory(err));
+	if (ok)
+		buf_write(out, blob, n);
+	RelinquishMagickMemory(blob);
+	return ok && (!out->failed || body_too_large(err));
+}
+
+static bool gif_write(struct image *picture, const struct encode_options *options, struct buf *out, struct error *err)
+{
+	uint32_t w = picture->plane[0].w, h = picture->plane[0].h;
+	struct palette palette;
+	if (w > UINT16_MAX || h > UINT16_MAX)
+		return fail(err, 400, REASON_UNSUPPORTED, "A gif cannot be that large.", "%s", "");
+	if (!start(err))
+		return false;
+	struct arena *scratch = arena_open();
+	uint8_t *index = palette_make(scratch, picture, options->bitonal, &palette, err);
+	ExceptionInfo *e = AcquireExceptionInfo();
+	ImageInfo *info = AcquireImageInfo();
+	Image *image = AcquireImage(info);
+	bool filled = index && SetImageExtent(image, w, h) && set_palette(image, &palette) && fill(image, index, e);
+	bool ok = filled ? write_blob(image, info, out, e, err) : index && out_of_memory(err);
+	DestroyImage(image);
+	DestroyImageInfo(info);
+	DestroyExceptionInfo(e);
+	arena_close(scratch);
+	return ok;
+}
+
+static uint64_t gif_memory(uint32_t w, uint32_t h)
+{
+	/* The body is there twice until it is ours. */
+	return (uint64_t)w * h * (PIXEL_BYTES + 2) + palette_memory(w, h) + FIXED_BYTES;
+}
+
+const struct encoder gif_encoder = {
+	.format = FORMAT_GIF,
+	.model = MODEL_RGB,
+	.alpha = true,
+	.memory = gif_memory,
+	.write = gif_write,
+};
