@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "codecs.h"
 
+#include "jp2.h"
 #include "jpeg_read.h"
 #include "jpeg_write.h"
 #include "png.h"
 #include "tiff_read.h"
 
-const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, NULL};
+const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &jp2_decoder, NULL};
 
 static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder};
 
