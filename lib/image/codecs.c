@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "codecs.h"
 
-#include "jp2.h"
+#include "jp2_read.h"
+#include "jp2_write.h"
 #include "jpeg_read.h"
 #include "jpeg_write.h"
 #include "png.h"
@@ -9,7 +10,7 @@
 
 const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &jp2_decoder, NULL};
 
-static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder};
+static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder, &jp2_encoder};
 
 const struct encoder *encoder_for(enum format format)
 {

@@ -8,7 +8,7 @@
  *
  * Each touched tile is decoded by a codec of its own, and its samples go into 8-bit planes before the next one's turn.
  */
-#include "jp2.h"
+#include "jp2_read.h"
 
 #include <math.h>
 

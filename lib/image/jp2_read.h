@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#ifndef IMAGE_JP2_H
-#define IMAGE_JP2_H
+#ifndef IMAGE_JP2_READ_H
+#define IMAGE_JP2_READ_H
 
 #include "decoder.h"
 
