@@ -121,20 +121,44 @@ static bool has_samples(const struct task *t)
 	return true;
 }
 
+/*
+ * Whether the components are JFIF's Y, Cb and Cr before the inverse component transform: the irreversible one is the very
+ * same matrix.
+ */
+static bool is_ycc_inside(const struct jp2_head *h)
+{
+	const struct jp2_coding *c = &h->coding;
+	bool straight = h->model == MODEL_RGB && !h->alpha && !h->palette && h->n >= 3;
+	for (int i = 0; straight && i < 3; i++)
+		straight = h->channel[i].component == i && h->component[i].bits == 8;
+	return straight && c->mct && !c->reversible && c->uniform;
+}
+
+/* At full scale halved chroma would need a margin that nothing else needs, and with it more tiles. */
+static bool gains_by_ycc(const struct wants *w)
+{
+	return w->gray || (w->chroma_x == 2 && w->chroma_y == 2 && w->step_x > 1 && w->step_y > 1);
+}
+
 static struct task make_task(const struct picture *p, const struct wants *w)
 {
 	const struct jp2_head *h = p->codec;
 	struct task t = {.h = h, .model = h->model, .alpha = h->alpha};
 	int r = 0, deepest = h->palette ? 0 : p->facts.n_levels - 1;
 
+	t.bare = gains_by_ycc(w) && is_ycc_inside(h);
+	if (t.bare)
+		t.model = MODEL_YCC;
 	if (w->gray && t.model == MODEL_YCC && !t.alpha)
 		t.model = MODEL_GRAY;
 	t.n = model_planes(t.model) + t.alpha;
 	while (r < deepest && (double)(2u << r) <= w->step_x * (1 + 1e-9) && (double)(2u << r) <= w->step_y * (1 + 1e-9))
 		r++;
 	do {
+		/* Chroma that will be halved is read at the next resolution; a profile wants all there is. */
+		bool next = t.bare && !p->icc_bytes && r < deepest;
 		for (int i = 0; i < t.n; i++)
-			t.reduce[i] = r;
+			t.reduce[i] = r + (i > 0 && next);
 		t.cover = cover_at(&t, p, w);
 	} while (!has_samples(&t) && r-- > 0);
 
