@@ -468,7 +468,7 @@ static bool read_channels(struct reader *r, const struct boxes *b, struct jp2_ch
 	if (h->palette && (!*n || *n > JP2_MAX_COMPONENTS))
 		return damaged(r->err, "a palette without its mapping");
 	for (int i = 0; i < *n; i++) {
-		const uint8_t *m = (const uint8_t *)b->mapping.at + 4 * i;
+		const uint8_t *m = h->palette ? (const uint8_t *)b->mapping.at + 4 * i : NULL;
 		channel[i].component = h->palette ? (int)be16(m) : i;
 		if (channel[i].component >= h->n)
 			return damaged(r->err, "a channel without component");
@@ -514,7 +514,7 @@ static bool is_subsampled(const struct jp2_head *h, int component)
 	return h->component[component].dx != 1 || h->component[component].dy != 1;
 }
 
-static bool read_colour(struct reader *r, const struct boxes *b, int channels)
+static bool read_colour(struct reader *r, const struct boxes *b, const struct jp2_channel *channel, int channels)
 {
 	struct jp2_head *h = r->h;
 	const char *c = b->colour.at;
@@ -537,7 +537,8 @@ static bool read_colour(struct reader *r, const struct boxes *b, int channels)
 		h->model = gray ? MODEL_GRAY : MODEL_RGB;
 	}
 	/* Only chroma is ever stored at half the resolution, whatever the file says of itself. */
-	if (h->model == MODEL_RGB && channels == 3 && !b->channels.n && is_subsampled(h, 1) && is_subsampled(h, 2))
+	if (h->model == MODEL_RGB && channels == 3 && !b->channels.n && is_subsampled(h, channel[1].component) &&
+	    is_subsampled(h, channel[2].component))
 		h->model = MODEL_YCC;
 	return true;
 }
@@ -568,7 +569,7 @@ bool jp2_head_read(struct arena *a, struct source *source, struct jp2_head *h, s
 	*h = (struct jp2_head){0};
 	if (!source_read(source, head, sizeof head, 0, err) || (!is_codestream(head, sizeof head) && !read_boxes(&r, &b)))
 		return false;
-	return read_codestream(&r) && read_channels(&r, &b, channel, &n) && read_colour(&r, &b, n) &&
+	return read_codestream(&r) && read_channels(&r, &b, channel, &n) && read_colour(&r, &b, channel, n) &&
 	       order_channels(&r, &b, channel, n) && check_geometry(&r);
 }
 

@@ -6,6 +6,7 @@
 #define LOSSLESS 101
 #define MOST_RESOLUTIONS 6
 #define LOWEST_SIDE 16             /* of the lowest resolution, at least */
+#define FEW_PIXELS 4096            /* for which OpenJPEG misses the quality by far, and few bytes are at stake */
 
 struct sink {
 	struct buf *out;
@@ -18,7 +19,8 @@ static OPJ_SIZE_T on_write(void *from, OPJ_SIZE_T n, void *user)
 	struct sink *s = user;
 	size_t place = s->start + s->at, known = s->out->n > place ? s->out->n - place : 0;
 	size_t again = known < n ? known : n;
-	memcpy(s->out->at + place, from, again);
+	if (again)
+		memcpy(s->out->at + place, from, again);
 	buf_write(s->out, (const char *)from + again, n - again);
 	s->at += n;
 	return s->out->failed ? (OPJ_SIZE_T)-1 : n;
@@ -89,7 +91,7 @@ static void set_parameters(opj_cparameters_t *p, const struct image *image, int 
 	p->numresolution = 1;
 	while (p->numresolution < MOST_RESOLUTIONS && side >> p->numresolution >= LOWEST_SIDE)
 		p->numresolution++;
-	if (quality >= LOSSLESS) {
+	if (quality >= LOSSLESS || (uint64_t)w * h <= FEW_PIXELS) {
 		p->cp_disto_alloc = 1;
 		p->tcp_rates[0] = 0;
 	} else {

@@ -4,7 +4,7 @@
 
 All are drawn here, so there is no licence but ours. A picture is a board of 10 x 10 flat squares
 whose colours square(column, row) gives, with a fine ripple over it, so that tests know the colour
-at any point and resampling has detail to show. Nothing is made twice: a stamp holds this script's hash.
+at any point and resampling has detail to show. Nothing is made twice: a stamp holds these scripts' hash.
 """
 import hashlib
 import os
@@ -14,6 +14,8 @@ import sys
 
 import numpy as np
 from PIL import Image, ImageCms
+
+import jp2_images
 
 BOARD = 10
 
@@ -106,6 +108,8 @@ def make(folder):
     tiffcp("none.tif", "tiled-jpeg.tif", "-c", "jpeg:95", "-t", "-w", "256", "-l", "256")
     tiffcp("none.tif", "striped-jpeg.tif", "-c", "jpeg:95", "-s", "-r", "64")
 
+    jp2_images.make(folder, odd, adobe_like_profile())
+
     whole = open(os.path.join(folder, "s420.jpg"), "rb").read()
     open(os.path.join(folder, "cut.jpg"), "wb").write(whole[:len(whole) // 2])
     whole = open(os.path.join(folder, "lzw.tif"), "rb").read()
@@ -113,8 +117,8 @@ def make(folder):
 
 
 def ensure(folder):
-    with open(__file__, "rb") as f:
-        stamp = hashlib.sha256(f.read()).hexdigest()
+    made_by = b"".join(open(script, "rb").read() for script in (__file__, jp2_images.__file__))
+    stamp = hashlib.sha256(made_by).hexdigest()
     path = os.path.join(folder, ".stamp")
     if not os.path.exists(path) or open(path).read() != stamp:
         os.makedirs(folder, exist_ok=True)
