@@ -94,7 +94,7 @@ static const struct sample samples[] = {
 	{"tiled.jp2", MODEL_RGB, OPAQUE, 0, 256, 256, 6, 1},
 	{"tiled-lossy.jp2", MODEL_RGB, OPAQUE, 8, 200, 133, 4, 1},
 	{"layers.jp2", MODEL_RGB, OPAQUE, 8, 0, 0, 6, 1},
-	{"offset.jp2", MODEL_RGB, OPAQUE, 0, 0, 0, 6, 1},
+	{"offset.jp2", MODEL_RGB, OPAQUE, 0, 0, 0, 5, 1},
 	{"gray.jp2", MODEL_GRAY, OPAQUE, 1, 0, 0, 6, 1},
 	{"raw.j2k", MODEL_RGB, OPAQUE, 0, 0, 0, 6, 1},
 	{"markers.jp2", MODEL_RGB, OPAQUE, 0, 300, 300, 6, 1},
