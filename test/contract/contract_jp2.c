@@ -422,6 +422,18 @@ static void what_is_missing_is_missed(void **state)
 	/* Without its end marker nothing is missing. */
 	assert_true(decodes((struct str){bytes.at, bytes.n - 2}, &err));
 
+	/* Nor is a file served in part: the sound tiles of one that was cut between the parts of its last tile. */
+	bytes = load(a, "parts.jp2");
+	box = find(bytes, "jp2c", 4, 0) - 4;
+	memset((char *)bytes.at + box, 0, 4);
+	const char *last = bytes.at + bytes.n - 12;
+	while (memcmp(last, SOT_SEGMENT, 4) != 0)
+		last--;
+	struct picture p;
+	struct source *cut_source = memory_source_open(a, (struct str){bytes.at, (size_t)(last - bytes.at)});
+	assert_false(picture_open(a, decoders, cut_source, 1, &p, &err));
+	assert_int_equal(err.status, 500);
+
 	bytes = load(a, "raw.j2k");
 	size_t part = find(bytes, SOT_SEGMENT, 4, 0);
 	for (size_t less = 1; less < 4000; less *= 3) {
