@@ -2,6 +2,8 @@
 #include "codecs.h"
 
 #include "heif.h"
+#include "jp2_read.h"
+#include "jp2_write.h"
 #include "jpeg_read.h"
 #include "jpeg_write.h"
 #include "magick.h"
@@ -11,11 +13,11 @@
 #include "tiff_read.h"
 #include "webp.h"
 
-const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &png_decoder, &webp_decoder, &heif_decoder,
-					   &magick_decoder, NULL};
+const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &jp2_decoder,  &png_decoder,
+					   &webp_decoder, &heif_decoder, &magick_decoder, NULL};
 
 static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder, &webp_encoder, &tif_encoder,
-						 &pdf_encoder, &gif_encoder, &avif_encoder};
+						 &jp2_encoder,  &pdf_encoder, &gif_encoder,  &avif_encoder};
 
 const struct encoder *encoder_for(enum format format)
 {

@@ -74,6 +74,10 @@ bool picture_open(struct arena *a, const struct decoder *const *list, struct sou
 struct rect decoder_cover(const struct picture *p, const struct wants *w, double dx, double dy,
 			  int sub_x, int sub_y);
 
+/* The same for samples whose phase is not the output's: always with the margin. */
+struct rect decoder_cover_off_grid(const struct picture *p, const struct wants *w, double dx, double dy,
+				   int sub_x, int sub_y);
+
 /* The smallest n of 1, 2, 4, 8 eighths at which a DCT-scaled decode of a level (of the given step)
  * still has 1.5 times the samples wanted; 8 if none has. Exactly as many is the worst choice. */
 int dct_eighths(const struct wants *w, double level_step_x, double level_step_y);

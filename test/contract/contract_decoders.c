@@ -263,7 +263,7 @@ static void estimates_hold(void **state)
 				/* ImageMagick and libheif hold whole pictures in samples of their own. */
 				const char *end = samples[i].file + strlen(samples[i].file) - 3;
 				bool foreign = strstr("gif bmp ppm pgm psd eic vif", end) != NULL;
-				if (estimate > (uint64_t)(foreign ? 40 : 12) * W * H + (4 << 20))
+				if (estimate > (uint64_t)(foreign ? 60 : 12) * W * H + (4 << 20))
 					fail_msg("%s region %zu step %g: estimated at %llu", samples[i].file, r,
 						 steps[k / 2], (unsigned long long)estimate);
 				arena_close(a);

@@ -17,6 +17,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageCms
 
+import jp2_images
 import writers
 from writers import SHORT, jpeg, jpeg_of, page, shrink, tiff, ycc
 
@@ -431,6 +432,7 @@ def make(folder):
     save_jpeg(folder, "wide6.jpg", odd, icc_profile=adobe_like_profile(), exif=exif(6), quality=95)
     make_exotic(folder, odd)
     make_heif(folder, odd)
+    jp2_images.make(folder, odd, adobe_like_profile())
 
     whole = open(os.path.join(folder, "s420.jpg"), "rb").read()
     open(os.path.join(folder, "cut.jpg"), "wb").write(whole[:len(whole) // 2])
@@ -440,7 +442,7 @@ def make(folder):
 
 def ensure(folder):
     scripts = b""
-    for script in (__file__, writers.__file__):
+    for script in (__file__, writers.__file__, jp2_images.__file__):
         with open(script, "rb") as f:
             scripts += f.read()
     stamp = hashlib.sha256(scripts).hexdigest()

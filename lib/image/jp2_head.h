@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef IMAGE_JP2_HEAD_H
+#define IMAGE_JP2_HEAD_H
+
+#include "../source/source.h"
+#include "pixels.h"
+
+/*
+ * What a JP2 file or a raw JPEG 2000 codestream says before any packet is decoded (ISO/IEC 15444-1,
+ * annexes A and I): boxes, main header, and where the parts of each tile are.
+ *
+ * It is read here and not by OpenJPEG, so that OpenJPEG sees one tile at a time, as a codestream of
+ * its own (jp2_tile_stream): memory is a tile's and not the image's, no header can make it allocate
+ * for tiles that nobody asked for, and what a file lacks is known for certain.
+ *
+ * All coordinates are on the reference grid; the image's corner lies at (x0, y0) of it.
+ */
+#define JP2_MAX_COMPONENTS 8
+#define JP2_MAX_LEVELS 32
+
+struct jp2_part {
+	uint64_t at, bytes;            /* in the file, from its SOT on */
+	uint32_t next;                 /* of the same tile; 0: none, for parts are counted from 1 */
+};
+
+struct jp2_tile {
+	uint32_t first, last;          /* parts */
+	uint32_t n;
+	uint64_t bytes;
+};
+
+/* How the samples are coded. Where tiles or components have codings of their own, the extremes. */
+struct jp2_coding {
+	int levels, levels_most;       /* decompositions */
+	uint32_t layers;               /* the most */
+	uint8_t block_w, block_h;      /* log2 of code blocks' sides, the smallest */
+	uint8_t precinct_w[JP2_MAX_LEVELS + 1], precinct_h[JP2_MAX_LEVELS + 1];   /* log2, the smallest, from the lowest level up */
+	bool terminated;               /* code blocks of many segments */
+	bool mct, reversible;
+	bool uniform;                  /* no tile or component has a coding of its own */
+};
+
+/* A colour or opacity channel: a component, through a table of 256 samples. */
+struct jp2_channel {
+	int component;
+	const uint8_t *table;
+};
+
+struct jp2_head {
+	uint32_t x0, y0, x1, y1;
+	uint32_t tile_x0, tile_y0, tile_w, tile_h;
+	uint32_t across, down;         /* tiles */
+	int n;                         /* components */
+	struct {
+		uint8_t bits, dx, dy;
+	} component[JP2_MAX_COMPONENTS];
+	struct jp2_coding coding;
+	enum model model;
+	struct jp2_channel channel[4]; /* colours, then opacity */
+	bool alpha, premultiplied;
+	bool palette;                  /* samples are indices: no level but the full one */
+	const uint8_t *icc;
+	size_t icc_bytes;
+	struct str main;               /* the main header, as far as tiles need it */
+	struct jp2_tile *tile;
+	struct jp2_part *part;         /* from 1 */
+	uint32_t n_parts, room_parts;
+};
+
+bool jp2_knows(const uint8_t *head, size_t n);
+
+/* 500 damaged or not whole, 501 a kind that is not decoded. */
+bool jp2_head_read(struct arena *a, struct source *source, struct jp2_head *h, struct error *err);
+
+/* A tile's part of the image. */
+struct rect jp2_tile_rect(const struct jp2_head *h, uint32_t across, uint32_t down);
+
+/*
+ * A codestream of which that tile is the whole image: pieces in memory or (bytes NULL) in the file, in
+ * order. Returns their number; *pieces belong to a.
+ */
+struct jp2_piece {
+	const char *bytes;
+	uint64_t at, n;
+};
+
+size_t jp2_tile_stream(struct arena *a, const struct jp2_head *h, uint32_t across, uint32_t down,
+		       struct jp2_piece **pieces);
+
+#endif
