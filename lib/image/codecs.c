@@ -8,6 +8,8 @@
 
 const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, NULL};
 
+const char *const image_suffixes[] = {"jpg", "jpeg", "tif", "tiff", NULL};
+
 static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder};
 
 const struct encoder *encoder_for(enum format format)
