@@ -13,11 +13,12 @@ import time
 import urllib.parse
 from pathlib import Path
 
+import npm
 from stack import REPO, Stack, StackError, check_worker_can_pass, free_port
 
 BINARY = REPO / "build/release/lorikeet"
 SHOWN = 6
-SUFFIXES = {".jpg", ".jpeg", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".tif", ".tiff", ".jp2", ".png", ".webp", ".gif"}
 
 
 def samples():
@@ -57,8 +58,19 @@ def port_to_use(wanted):
         return free_port()
 
 
-def show(url, identifiers, pid, own_config):
+def viewer():
+    """The unpacked OpenSeadragon for the start page, None where it cannot be had."""
+    try:
+        return npm.folder("openseadragon", seconds=60)
+    except (npm.NpmError, OSError) as e:
+        print(f"no zoom on the start page, as OpenSeadragon could not be fetched: {e}")
+        return None
+
+
+def show(url, identifiers, pid, page, own_config):
     print(f"\nLorikeet serves at {url}   (process {pid}; Ctrl-C ends it)\n")
+    if page:
+        print(f"  {url}/   shows the images in a viewer\n")
     if own_config:
         print("  what is served where is said by the configuration")
         return
@@ -66,7 +78,7 @@ def show(url, identifiers, pid, own_config):
         base = f"{url}/iiif/3/{urllib.parse.quote(os.fsencode(name), safe='')}"
         print(f"  {base}/info.json\n  {base}/full/!800,800/0/default.jpg")
     if not identifiers:
-        print("  no JPEG or TIFF was found; an image is at IDENTIFIER/full/max/0/default.jpg below /iiif/3/")
+        print("  no image was found; an image is at IDENTIFIER/full/max/0/default.jpg below /iiif/3/")
     print("\n  /iiif/2/ is the Image API 2.1, /iiif/3/ is 3.0", flush=True)
 
 
@@ -82,7 +94,8 @@ def serve(words, folder):
         if not images:
             images = folder / "images"
             shutil.copytree(samples(), images)
-        config.write_text(f'rules = ( {{ prefix = ""; type = "file"; root = {quoted(images)}; }} );\n')
+        config.write_text('server: { start_page = true; };\n'
+                          f'rules = ( {{ prefix = ""; type = "file"; root = {quoted(images)}; }} );\n')
     if images:
         check_worker_can_pass(images)
         if not os.access(images, os.R_OK | os.X_OK):
@@ -93,8 +106,9 @@ def serve(words, folder):
     if check.returncode:
         raise StackError("the configuration is wrong")
     with Stack(folder / "stack", BINARY, config, port=port_to_use(words.port), workers=words.workers,
-               worker_env=worker_env) as stack:
-        show(stack.url, first_images(images) if images else [], os.getpid(), bool(words.config))
+               worker_env=worker_env, viewer=viewer()) as stack:
+        show(stack.url, first_images(images) if images else [], os.getpid(), stack.status("/") == 200,
+             bool(words.config))
         print(f"  logs are in {stack.folder}/log", flush=True)
         while stack.running():
             time.sleep(1)

@@ -158,11 +158,12 @@ class Stack:
     GROUPS = ("a", "b")
 
     def __init__(self, folder, binary, config, port=0, workers=2, nginx_conf=REPO / "nginx-sample.conf",
-                 worker_env=None, address="127.0.0.1"):
+                 worker_env=None, address="127.0.0.1", viewer=None):
         self.folder = Path(folder).resolve()
         self.binary, self.config, self.nginx_conf = Path(binary), Path(config), Path(nginx_conf)
         self.address, self.port, self.workers = address, port, workers
         self.worker_env = dict(worker_env or {})
+        self.viewer = viewer               # an unpacked openseadragon package, for the start page
         self.root = os.geteuid() == 0
         self.nginx = self.supervisord = None
 
@@ -209,10 +210,21 @@ class Stack:
         (self.folder / "bin" / "new").rename(self.folder / "bin" / "lorikeet")
         shutil.copyfile(self.config, self.folder / "lorikeet.conf")
         (self.folder / "lorikeet.conf").chmod(0o600)
+        if self.viewer:
+            self.copy_viewer()
         if self.root:
             self.give_to_users()
         self.write_pool_conf()
         self.write_nginx_conf()
+
+    def copy_viewer(self):
+        """nginx's user may not be able to read where it was fetched to."""
+        target = self.folder / "viewer" / "openseadragon"
+        target.mkdir(parents=True, exist_ok=True)
+        for folder in (target.parent, target):
+            folder.chmod(0o755)
+        shutil.copyfile(self.viewer / "build/openseadragon/openseadragon.min.js", target / "openseadragon.min.js")
+        (target / "openseadragon.min.js").chmod(0o644)
 
     def give_to_users(self):
         try:
@@ -249,6 +261,7 @@ class Stack:
             "unix:/run/lorikeet/": f"unix:{self.folder}/run/",
             "/var/cache/lorikeet": f"{self.folder}/cache",
             "/var/log/nginx/lorikeet.access.log": f"{self.folder}/log/nginx-access.log",
+            "alias /usr/local/share/lorikeet/viewer/": f"alias {self.folder}/viewer/",
         }))
 
     # --- processes ---

@@ -16,6 +16,9 @@
 const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &jp2_decoder,  &png_decoder,
 					   &webp_decoder, &heif_decoder, &magick_decoder, NULL};
 
+const char *const image_suffixes[] = {"jpg", "jpeg", "tif", "tiff", "jp2", "j2k", "png", "webp", "gif", "bmp", "psd",
+				      "pnm", "pbm", "pgm", "ppm", "pam", "heic", "avif", NULL};
+
 static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder, &webp_encoder, &tif_encoder,
 						 &jp2_encoder,  &pdf_encoder, &gif_encoder,  &avif_encoder};
 

@@ -65,6 +65,8 @@ static const struct option options[] = {
 	  "A worker retires after this many requests (up to a quarter more) and a minute; 0 never."),
 	C("server", "server_timing", server_timing, BOOL, "false", 0, 0, NULL,
 	  "Send a Server-Timing header with the milliseconds of each stage."),
+	C("server", "start_page", start_page, BOOL, "false", 0, 0, NULL,
+	  "Answer / with a page that shows up to 200 images and their names to everyone, in a viewer and by address."),
 
 	R("limits", max_area, UINT, "100000000", 0, UINT64_MAX, NULL,
 	  "Largest answer in pixels, published as maxArea; 0 for no limit."),

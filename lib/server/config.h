@@ -59,7 +59,7 @@ struct config {
 	bool raw_slashes;
 	const char *slash_substitute, *page_delimiter;
 	uint64_t requests_per_worker;
-	bool server_timing;
+	bool server_timing, start_page;
 	/* limits */
 	uint64_t max_request_memory, max_source_pixels, workers;   /* bytes, pixels; resolved, never 0 */
 	/* images */

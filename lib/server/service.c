@@ -17,6 +17,7 @@
 #include "../image/transform.h"
 #include "../image/turn.h"
 #include "../source/resolver.h"
+#include "start_page.h"
 
 /* Raised whenever the same request gives other pixels than before: part of every ETag. */
 #define PIXELS_VERSION 1
@@ -564,6 +565,22 @@ static void answer_preflight(struct job *job)
 	header(job, "Access-Control-Max-Age", "86400");
 }
 
+static void answer_start_page(struct job *job)
+{
+	const struct service *s = job->service;
+	struct start_page page = {&s->grammar, s->rules, s->config->n_rules, job->call->prefix};
+	job->reply->status = 200;
+	header(job, "Content-Type", "text/html; charset=utf-8");
+	header(job, "Content-Security-Policy", start_page_policy(job->a));
+	header(job, "X-Content-Type-Options", "nosniff");
+	header(job, "Referrer-Policy", "same-origin");
+	buf_printf(job->reply->headers, "Cache-Control: public, max-age=%d\r\nX-Accel-Expires: %d\r\n",
+		   START_PAGE_CACHE_S, START_PAGE_CACHE_S);
+	job->reply->body_is_left_out = is_method(job->call, "HEAD");
+	if (!job->reply->body_is_left_out)
+		job->reply->body = start_page_write(job->a, &page);
+}
+
 static bool answer(struct job *job, struct error *err)
 {
 	const struct call *call = job->call;
@@ -582,6 +599,10 @@ static bool answer(struct job *job, struct error *err)
 		return fail(err, 405, REASON_SYNTAX, "Only GET, HEAD and OPTIONS are served here.", "%s", "");
 	if (call->uri.n > URI_MAX_BYTES)
 		return fail(err, 414, REASON_SYNTAX, "The address is too long.", "%s", "");
+	if (job->service->config->start_page && str_equal(path, STR("/"))) {
+		answer_start_page(job);
+		return true;
+	}
 	if (!parsed)
 		return false;
 

@@ -99,13 +99,13 @@ static int open_walking(int root, const char *path)
 	return at;
 }
 
-static bool is_below(const char *path, const char *root)
+static bool is_at_or_below(const char *path, const char *root)
 {
 	char real[PATH_MAX];
 	if (!realpath(root, real))
 		return false;
 	size_t n = strlen(real);
-	return strncmp(path, real, n) == 0 && (path[n] == '/' || n == 1);
+	return strncmp(path, real, n) == 0 && (path[n] == '/' || path[n] == '\0' || n == 1);
 }
 
 /* Where an opened file really lies, against the root and the allowed roots. */
@@ -117,10 +117,10 @@ static bool is_allowed(int fd, const struct file_options *o, bool others)
 	if (n <= 0)
 		return false;
 	path[n] = '\0';
-	if (is_below(path, o->root))
+	if (is_at_or_below(path, o->root))
 		return true;
 	for (const char *const *r = others ? o->allowed_roots : NULL; r && *r; r++)
-		if (is_below(path, *r))
+		if (is_at_or_below(path, *r))
 			return true;
 	return false;
 }
@@ -208,6 +208,16 @@ bool file_source_open(struct arena *a, const struct file_options *o, struct str 
 			break;
 	}
 	return fd < 0 ? open_failed(why, path, err) : adopt(a, fd, path, out, err);
+}
+
+int file_open_below(const struct file_options *o, const char *path)
+{
+	int root = open(o->root, (*path ? O_PATH : O_RDONLY) | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0 || !*path)
+		return root;
+	int fd = open_checked(root, path, o);
+	close(root);
+	return fd;
 }
 
 bool file_source_open_path(struct arena *a, const char *path, struct source **out,

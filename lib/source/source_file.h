@@ -24,6 +24,10 @@ struct file_options {
 bool file_source_open(struct arena *a, const struct file_options *options, struct str path,
 		      struct source **out, struct error *err);
 
+/* A descriptor of whatever lies at path below the root, under the same rules ("" is the root itself),
+ * or -1; the caller closes it. For walks; a path's parts are taken as they are. */
+int file_open_below(const struct file_options *options, const char *path);
+
 /* Opens any file that the caller may name (command line): no root, links followed. */
 bool file_source_open_path(struct arena *a, const char *path, struct source **out,
 			   struct error *err);

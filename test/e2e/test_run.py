@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import npm
 import pytest
 from PIL import Image
 from stack import REPO, alive, children
@@ -64,6 +65,23 @@ def pictures(scratch):
     return folder
 
 
+def test_without_npm_it_says_so_and_serves(pictures, tmp_path, monkeypatch):
+    """An npm that fails as it does offline, and nothing fetched before."""
+    (tmp_path / "npm").write_text("#!/bin/sh\necho 'npm ERR! network' >&2\nexit 1\n")
+    (tmp_path / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    fetched = npm.folder("openseadragon")
+    away = fetched.with_name("away-" + fetched.name)
+    fetched.rename(away)
+    try:
+        with Run("--images", pictures, "--workers", 1) as run:
+            assert "npm ERR! network" in run.text
+            assert Client(run.port).ask("/").status == 200
+            assert Client(run.port).ask("/.viewer/openseadragon/openseadragon.min.js").status == 404
+    finally:
+        away.rename(fetched)
+
+
 def refused(*words):
     done = subprocess.run([REPO / "scripts/run", *map(str, words)], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and not done.stdout.count("serves at")
@@ -79,6 +97,10 @@ def test_a_folder_at_once_until_a_signal(pictures, number):
         assert len(targets) == 4
         for target in targets:
             assert Client(run.port).ask(target).status == 200, target
+        assert f"http://127.0.0.1:{run.port}/ " in run.text.replace("\n", " ")
+        assert b"#id=below%2Fc.jpg" in Client(run.port).ask("/").body
+        assert Client(run.port).ask("/.viewer/openseadragon/openseadragon.min.js").header("Content-Type") == \
+            "application/javascript"
         family = run.family()
         workers = [pid for pid in family if Path(f"/proc/{pid}/exe").resolve().name == "lorikeet"]
         assert len(workers) == 2

@@ -37,6 +37,7 @@ static const struct option options[] = {
 	C("server", "slash_substitute", TEXT, slash_substitute, "", "~", ANY),
 	C("server", "page_delimiter", TEXT, page_delimiter, ";", "", ANY),
 	C("server", "requests_per_worker", UINT, requests_per_worker, "10000", "7", 0, UINT32_MAX, NULL),
+	C("server", "start_page", BOOL, start_page, "false", "true", ANY),
 	C("server", "server_timing", BOOL, server_timing, "false", "true", ANY),
 	R("limits", max_area, UINT, "100000000", "7", 0, UINT64_MAX, NULL),
 	R("limits", max_width, UINT, "0", "8000", 0, UINT32_MAX, NULL),
