@@ -2,20 +2,14 @@
 #include "service.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "../base/hash.h"
 #include "../iiif/info.h"
 #include "../iiif/negotiate.h"
-#include "../image/alpha.h"
-#include "../image/bitonal.h"
 #include "../image/codecs.h"
-#include "../image/colour.h"
 #include "../image/heif.h"
 #include "../image/magick.h"
-#include "../image/transform.h"
-#include "../image/turn.h"
 #include "../source/resolver.h"
 #include "start_page.h"
 
@@ -48,32 +42,8 @@ struct job {
 	struct picture picture;
 	struct limits limits;
 	const char *id;                    /* the image's base URI, as the client sees it */
-	int64_t clock_us;
+	struct stopwatch watch;
 };
-
-const char *stage_name(enum stage stage)
-{
-	static const char *const names[STAGES] = {
-		[STAGE_RESOLVE] = "resolve",     [STAGE_OPEN] = "open",     [STAGE_READ] = "read",
-		[STAGE_COLOUR] = "colour", [STAGE_TRANSFORM] = "transform", [STAGE_ENCODE] = "encode",
-	};
-	return names[stage];
-}
-
-static int64_t now_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-/* Books the time since the last lap on a stage. */
-static void lap(struct job *job, enum stage stage)
-{
-	int64_t now = now_us();
-	job->reply->stage_us[stage] += now - job->clock_us;
-	job->clock_us = now;
-}
 
 static void header(struct job *job, const char *name, const char *value)
 {
@@ -200,7 +170,7 @@ static bool open_picture(struct job *job, struct error *err)
 	const struct service *s = job->service;
 	struct resolved *r = &job->resolved;
 	bool found = resolver_open(job->a, s->rules, s->config->n_rules, job->request.identifier, r, err);
-	lap(job, STAGE_RESOLVE);
+	stopwatch_lap(&job->watch, STAGE_RESOLVE);
 	job->reply->source = r->name;
 	if (!found)
 		return false;
@@ -215,7 +185,7 @@ static bool open_picture(struct job *job, struct error *err)
 			 info_limits(r->sidecar, &l, err);
 		job->limits = limits_effective(l, &job->picture.facts);
 	}
-	lap(job, STAGE_OPEN);
+	stopwatch_lap(&job->watch, STAGE_OPEN);
 	return opened;
 }
 
@@ -299,204 +269,17 @@ static void header_disposition(struct job *job, struct str canonical)
 	buf_text(h, "\r\n");
 }
 
-static struct encode_options encode_options(const struct config *c, bool bitonal)
-{
-	return (struct encode_options){
-		.jpeg_quality = (int)c->jpeg_quality,
-		.png_compression = (int)c->png_compression,
-		.webp_quality = (int)c->webp_quality,
-		.webp_method = (int)c->webp_method,
-		.tif_jpeg = c->tif_compression == TIF_JPEG,
-		.jp2_quality = (int)c->jp2_quality,
-		.avif_quality = (int)c->avif_quality,
-		.bitonal = bitonal,
-	};
-}
-
-/* The options that decide what a picture looks like, as part of its ETag. */
-static void write_options(const struct config *c, const struct config_rule *rule, struct buf *b)
-{
-	const uint64_t all[] = {c->jpeg_quality, (uint64_t)c->jpeg_sampling, c->png_compression, c->webp_quality,
-				c->webp_method, (uint64_t)c->tif_compression, c->jp2_quality, c->avif_quality,
-				(uint64_t)c->bitonal, (uint64_t)c->filter, (uint64_t)rule->colour,
-				(uint64_t)rule->metadata};
-	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-		buf_printf(b, "|%llu", (unsigned long long)all[i]);
-	buf_printf(b, "|%s", c->background);
-}
-
-static uint8_t at_most_two(uint8_t sub)
-{
-	return sub > 2 ? 2 : sub;
-}
-
-static struct layout make_layout(const struct job *job, const struct encoder *encoder)
-{
-	const struct facts *f = &job->picture.facts;
-	struct layout l = {encoder->model, 1, 1};
-	if (encoder->model != MODEL_YCC)
-		return l;
-	switch (job->service->config->jpeg_sampling) {
-	case SAMPLING_420:
-		l.sub_x = l.sub_y = 2;
-		break;
-	case SAMPLING_SOURCE:
-		/* Coarser chroma may not fit into the blocks of one MCU. */
-		l.sub_x = at_most_two(facts_swapped(f) ? f->chroma_y : f->chroma_x);
-		l.sub_y = at_most_two(facts_swapped(f) ? f->chroma_x : f->chroma_y);
-		break;
-	}
-	return l;
-}
-
-/* How the picture is made: known before anything is decoded. */
-struct recipe {
-	struct plan plan;
-	const struct encoder *encoder;
-	struct layout layout, work;    /* the encoder's, and that of the transform */
-	struct wants wants;
-};
-
-/* Everything that will be held at once must fit, or the request is refused before any decoding. */
-static bool check_memory(struct job *job, const struct recipe *r, struct error *err)
-{
-	const struct config *c = job->service->config;
-	const struct picture *p = &job->picture;
-	const struct plan *plan = &r->plan;
-	uint64_t pixels = (uint64_t)p->stored_w * p->stored_h;
-	uint64_t decoded = p->decoder->memory(p, &r->wants);
-	uint64_t need = decoded + colour_memory(p->icc_bytes > 0, decoded / 2) +
-			transform_memory(plan, r->work, p->facts.alpha) +
-			r->encoder->memory(plan->out_w, plan->out_h) + encoder_body_bytes(plan->out_w, plan->out_h);
-	if (transform_leaves_turning(plan))
-		need += turn_memory(plan->w, plan->h, plan->out_w, plan->out_h, plan->gray);
-	if (pixels > c->max_source_pixels || need > c->max_request_memory)
-		return fail(err, 413, REASON_TOO_LARGE, "This request needs more memory than the server allows.",
-			    "%llu bytes of %llu, %llu source pixels of %llu", (unsigned long long)need,
-			    (unsigned long long)c->max_request_memory, (unsigned long long)pixels,
-			    (unsigned long long)c->max_source_pixels);
-	return true;
-}
-
-/* To turn freely a picture must be gray or RGB, in full resolution. */
-static struct layout working_layout(const struct plan *plan, struct layout layout)
-{
-	return transform_leaves_turning(plan) ? (struct layout){MODEL_RGB, 1, 1} : layout;
-}
-
-/* What is left after the transform: any angle, transparency, black and white, the encoder's model. */
-static bool finish_picture(struct job *job, const struct recipe *r, struct image *picture, struct error *err)
-{
-	const struct config *c = job->service->config;
-	const struct plan *plan = &r->plan;
-	if (transform_leaves_turning(plan)) {
-		struct image turned;
-		layout_apply(picture, r->work);
-		if (!turn_freely(job->a, picture, (double)plan->degrees / DECIMAL_ONE, plan->out_w, plan->out_h, &turned,
-				 err))
-			return false;
-		*picture = turned;
-	}
-	if (r->encoder->alpha)
-		alpha_divide(picture);
-	else
-		alpha_flatten(picture, (uint32_t)strtoul(c->background, NULL, 16));
-	if (plan->quality == QUALITY_BITONAL)
-		bitonal(picture, c->bitonal == BITONAL_DITHER);
-	layout_apply(picture, r->layout);
-	return true;
-}
-
-/* Whether a profile's colours become sRGB: also where the answer could not say what they are. */
-static bool converts(const struct job *job, const struct recipe *r)
-{
-	bool loses_colour = r->plan.gray && !job->picture.facts.gray;
-	switch (job->rule->colour) {
-	case COLOUR_KEEP:
-		return !r->encoder->profile || loses_colour;
-	case COLOUR_STRIP:
-		return false;
-	}
-	return true;
-}
-
-static struct metadata answer_metadata(const struct job *job, const struct plan *plan)
-{
-	static const enum metadata_policy policies[] = {
-		[METADATA_OPTION_NONE] = METADATA_NONE,
-		[METADATA_OPTION_COPYRIGHT] = METADATA_COPYRIGHT,
-		[METADATA_OPTION_ALL] = METADATA_ALL,
-	};
-	bool stored_swapped = facts_swapped(&job->picture.facts);
-	double x = 1 / (stored_swapped ? plan->step_y : plan->step_x), y = 1 / (stored_swapped ? plan->step_x : plan->step_y);
-	struct metadata m = metadata_keep(job->a, &job->picture.metadata, policies[job->rule->metadata], x, y);
-	if (transform_swaps(plan, &job->picture)) {
-		double across = m.per_cm_x;
-		m.per_cm_x = m.per_cm_y;
-		m.per_cm_y = across;
-	}
-	/* Between the axes there is no one resolution. */
-	if (transform_leaves_turning(plan) && m.per_cm_x != m.per_cm_y)
-		m.per_cm_x = m.per_cm_y = 0;
-	return m;
-}
-
-static bool make_picture(struct job *job, const struct recipe *r, struct error *err)
-{
-	const struct config *c = job->service->config;
-	const struct picture *p = &job->picture;
-	const struct plan *plan = &r->plan;
-	struct encode_options options = encode_options(c, plan->quality == QUALITY_BITONAL);
-	struct image decoded, picture;
-
-	options.metadata = answer_metadata(job, plan);
-	bool ok = p->decoder->read(job->a, p, &r->wants, &decoded, err);
-	lap(job, STAGE_READ);
-	struct image kept = decoded;
-	if (ok && !converts(job, r))
-		decoded.icc_bytes = 0;
-	ok = ok && colour_to_srgb(job->a, &decoded, plan->gray, err);
-	if (ok)
-		alpha_multiply(&decoded);
-	lap(job, STAGE_COLOUR);
-	ok = ok && transform(job->a, &decoded, plan, p, (enum filter)c->filter, r->work, &picture, err);
-	for (int i = 0; ok && i < image_planes(&decoded); i++)
-		arena_drop_block(job->a, decoded.plane[i].at);
-	ok = ok && finish_picture(job, r, &picture, err);
-	if (ok && !converts(job, r) && job->rule->colour == COLOUR_KEEP) {
-		picture.icc = kept.icc;
-		picture.icc_bytes = kept.icc_bytes;
-	}
-	lap(job, STAGE_TRANSFORM);
-	if (!ok)
-		return false;
-
-	struct buf *body = buf_open(job->a, encoder_body_bytes(plan->out_w, plan->out_h));
-	ok = r->encoder->write(&picture, &options, body, err);
-	lap(job, STAGE_ENCODE);
-	job->reply->body = buf_view(body);
-	return ok;
-}
-
-/* Plans the answer and refuses what it would need too much for: a HEAD or 304 promises no more than a GET gives. */
-static bool make_recipe(struct job *job, struct recipe *r, struct error *err)
-{
-	if (!plan_make(&job->request, &job->picture.facts, &job->limits, &r->plan, err))
-		return false;
-	r->layout = make_layout(job, r->encoder);
-	r->work = working_layout(&r->plan, r->layout);
-	r->wants = transform_wants(&r->plan, &job->picture, r->work);
-	return check_memory(job, r, err);
-}
-
 static bool answer_image(struct job *job, struct error *err)
 {
 	const struct request *r = &job->request;
-	struct recipe recipe = {.encoder = encoder_for(r->format)};
+	const struct encoder *encoder = encoder_for(r->format);
+	struct recipe recipe;
 
-	if (!recipe.encoder)
+	if (!encoder)
 		return fail(err, 400, REASON_UNSUPPORTED, "This server does not write this format.", "%s", "");
-	if (!open_picture(job, err) || !make_recipe(job, &recipe, err))
+	/* Memory is judged here: a HEAD or 304 promises no more than a GET gives. */
+	if (!open_picture(job, err) ||
+	    !recipe_make(job->service->config, job->rule, &job->picture, encoder, r, &job->limits, &recipe, err))
 		return false;
 
 	struct buf *canonical = buf_open(job->a, 512), *seed = buf_open(job->a, 1024);
@@ -504,7 +287,7 @@ static bool answer_image(struct job *job, struct error *err)
 	plan_write_canonical(&recipe.plan, &job->picture.facts, r->version, canonical);
 	write_validators(job, seed);
 	buf_str(seed, buf_view(canonical));
-	write_options(job->service->config, job->rule, seed);
+	recipe_write_options(&recipe, seed);
 	hash_hex(buf_view(seed), hash);
 
 	header(job, "Content-Type", format_media_type(r->format));
@@ -513,7 +296,7 @@ static bool answer_image(struct job *job, struct error *err)
 		   job->id, (int)canonical->n, canonical->at, r->version);
 	header_disposition(job, buf_view(canonical));
 	return answer_without_body(job, arena_printf(job->a, "\"%s\"", hash), job->rule->cache_images) ||
-	       make_picture(job, &recipe, err);
+	       recipe_run(job->a, &recipe, &job->watch, &job->reply->body, err);
 }
 
 static void answer_error(struct job *job, const struct error *err)
@@ -625,14 +408,14 @@ static void header_timing(struct job *job)
 	buf_text(h, "Server-Timing: ");
 	for (int i = 0; i < STAGES; i++)
 		buf_printf(h, "%s%s;dur=%.3f", i ? ", " : "", stage_name((enum stage)i),
-			   (double)job->reply->stage_us[i] / 1000);
+			   (double)job->watch.stage_us[i] / 1000);
 	buf_text(h, "\r\n");
 }
 
 void service_answer(const struct service *s, const struct call *call, struct reply *reply,
 		    struct arena *a)
 {
-	struct job job = {.service = s, .call = call, .reply = reply, .a = a, .clock_us = now_us()};
+	struct job job = {.service = s, .call = call, .reply = reply, .a = a, .watch = stopwatch_start()};
 	struct error err = {0};
 
 	*reply = (struct reply){.headers = buf_open(a, HEADERS_MAX_BYTES), .why = "", .source = "",
@@ -647,6 +430,7 @@ void service_answer(const struct service *s, const struct call *call, struct rep
 	header(&job, "Access-Control-Expose-Headers", "Link");
 	if (s->config->server_timing)
 		header_timing(&job);
+	memcpy(reply->stage_us, job.watch.stage_us, sizeof reply->stage_us);
 	reply->peak_bytes = arena_peak_bytes(a);
 }
 

@@ -2,7 +2,7 @@
 #ifndef SERVER_SERVICE_H
 #define SERVER_SERVICE_H
 
-#include "config.h"
+#include "recipe.h"
 
 /*
  * One request, answered: the whole path from raw URI to headers and body, without any idea of who
@@ -19,8 +19,6 @@ struct call {
 	struct str accept, if_none_match, if_modified_since;
 	struct str cors_headers;           /* Access-Control-Request-Headers */
 };
-
-enum stage { STAGE_RESOLVE, STAGE_OPEN, STAGE_READ, STAGE_COLOUR, STAGE_TRANSFORM, STAGE_ENCODE, STAGES };
 
 struct reply {
 	int status;
@@ -40,7 +38,5 @@ struct service *service_open(struct arena *a, const struct config *config, struc
 
 void service_answer(const struct service *service, const struct call *call, struct reply *reply,
 		    struct arena *a);
-
-const char *stage_name(enum stage stage);
 
 #endif

@@ -17,7 +17,7 @@ SOURCES = ["s420.jpg", "gray.jpg", "orientation6.jpg", "tiled-jpeg.tif", "clear.
            "s.heic", "s.avif"]
 OUTPUTS = ["jpg", "png", "webp", "tif", "gif", "jp2", "pdf", "avif"]
 ROTATIONS = ["0", "!90", "180", "33.5"]
-QUALITIES = ["default", "color", "gray", "bitonal"]
+QUALITIES = ["default", "gray", "bitonal"]
 TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp", "tif": "image/tiff", "gif": "image/gif",
          "jp2": "image/jp2", "pdf": "application/pdf", "avif": "image/avif"}
 # Mean difference to the png of the same request, on white and seen from afar, where dithers are the grays they stand for.

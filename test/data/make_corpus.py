@@ -6,9 +6,9 @@ import io
 import os
 import sys
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from make_images import adobe_like_profile, board, exif
+from make_images import adobe_like_profile, board, exif, interlaced_png
 from writers import SHORT, UNDEFINED, jpeg, jpeg_of, jpeg_tables, page, segment, shrink, tiff, ycc
 
 W, H = 61, 43
@@ -88,8 +88,39 @@ def tiffs():
     yield "sixteen-bit", tiff([page(GRAY.astype("<u2") * 257, rows=8, compression="deflate")])
 
 
+def pngs():
+    image, gray = Image.fromarray(PICTURE), Image.fromarray(GRAY)
+    clear = image.convert("RGBA")
+    clear.putalpha(gray)
+    block = Image.Exif()
+    block[0x0112], block[0x8298] = 6, "Holder"
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "<x/>")
+    yield "rgb", pil("PNG", image)
+    yield "gray", pil("PNG", gray, dpi=(300, 300))
+    yield "bits", pil("PNG", gray.convert("1"))
+    yield "palette", pil("PNG", image.quantize(16), transparency=bytes(range(16)))
+    yield "alpha", pil("PNG", clear, exif=block, pnginfo=text)
+    yield "gray-alpha", pil("PNG", clear.convert("LA"))
+    yield "colour-key", pil("PNG", image, transparency=(1, 2, 3))
+    yield "sixteen-bit", pil("PNG", Image.fromarray(GRAY.astype("uint16") * 257))
+    yield "interlaced", interlaced_png(PICTURE)
+
+
+def webps():
+    image = Image.fromarray(PICTURE)
+    clear = image.convert("RGBA")
+    clear.putalpha(Image.fromarray(GRAY))
+    block = Image.Exif()
+    block[0x0112] = 6
+    yield "lossy", pil("WEBP", image, quality=50)
+    yield "lossless", pil("WEBP", image, lossless=True)
+    yield "alpha", pil("WEBP", clear, quality=50, exif=block.tobytes(), xmp=b"<x/>", icc_profile=b"none")
+    yield "animated", pil("WEBP", image, save_all=True, append_images=[clear.rotate(90)], duration=100)
+
+
 def main(folder):
-    for target, seeds in (("fuzz_jpeg", jpegs()), ("fuzz_tiff", tiffs())):
+    for target, seeds in (("fuzz_jpeg", jpegs()), ("fuzz_tiff", tiffs()), ("fuzz_png", pngs()), ("fuzz_webp", webps())):
         os.makedirs(os.path.join(folder, target), exist_ok=True)
         for name, data in seeds:
             if len(data) > 8192:

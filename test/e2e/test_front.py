@@ -6,6 +6,7 @@ import socket
 
 import pytest
 from bench import Bench
+from stack import wait_for
 from web import Client
 
 
@@ -199,5 +200,7 @@ def test_commented_examples_work(scratch, responder):
 def test_log_says_time_and_verdict(bench):
     for _ in range(2):
         bench.get("/logged/a?b")
-    lines = [line for line in bench.stack.log("nginx-access.log").splitlines() if "/logged/" in line]
+    # A line is written after its answer.
+    lines = wait_for("two lines", 5, lambda: [found] if len(found := [
+        line for line in bench.stack.log("nginx-access.log").splitlines() if "/logged/" in line]) == 2 else None)[0]
     assert "cache=MISS" in lines[0] and "cache=HIT" in lines[1] and "upstream=0." in lines[0]

@@ -69,8 +69,8 @@ def test_without_npm_it_says_so_and_serves(pictures, tmp_path, monkeypatch):
     """An npm that fails as it does offline, and nothing fetched before."""
     (tmp_path / "npm").write_text("#!/bin/sh\necho 'npm ERR! network' >&2\nexit 1\n")
     (tmp_path / "npm").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     fetched = npm.folder("openseadragon")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     away = fetched.with_name("away-" + fetched.name)
     fetched.rename(away)
     try:

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "recipe.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "../image/alpha.h"
+#include "../image/bitonal.h"
+#include "../image/colour.h"
+#include "../image/turn.h"
+
+const char *stage_name(enum stage stage)
+{
+	static const char *const names[STAGES] = {
+		[STAGE_RESOLVE] = "resolve",     [STAGE_OPEN] = "open",     [STAGE_READ] = "read",
+		[STAGE_COLOUR] = "colour", [STAGE_TRANSFORM] = "transform", [STAGE_ENCODE] = "encode",
+	};
+	return names[stage];
+}
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+struct stopwatch stopwatch_start(void)
+{
+	return (struct stopwatch){.clock_us = now_us()};
+}
+
+void stopwatch_lap(struct stopwatch *watch, enum stage stage)
+{
+	int64_t now = now_us();
+	watch->stage_us[stage] += now - watch->clock_us;
+	watch->clock_us = now;
+}
+
+static struct encode_options encode_options(const struct config *c, bool bitonal)
+{
+	return (struct encode_options){
+		.jpeg_quality = (int)c->jpeg_quality,
+		.png_compression = (int)c->png_compression,
+		.webp_quality = (int)c->webp_quality,
+		.webp_method = (int)c->webp_method,
+		.tif_jpeg = c->tif_compression == TIF_JPEG,
+		.jp2_quality = (int)c->jp2_quality,
+		.avif_quality = (int)c->avif_quality,
+		.bitonal = bitonal,
+	};
+}
+
+/* The options that decide what a picture looks like, as part of its ETag. */
+void recipe_write_options(const struct recipe *r, struct buf *b)
+{
+	const struct config *c = r->config;
+	const uint64_t all[] = {c->jpeg_quality, (uint64_t)c->jpeg_sampling, c->png_compression, c->webp_quality,
+				c->webp_method, (uint64_t)c->tif_compression, c->jp2_quality, c->avif_quality,
+				(uint64_t)c->bitonal, (uint64_t)c->filter, (uint64_t)r->rule->colour,
+				(uint64_t)r->rule->metadata};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		buf_printf(b, "|%llu", (unsigned long long)all[i]);
+	buf_printf(b, "|%s", c->background);
+}
+
+static uint8_t at_most_two(uint8_t sub)
+{
+	return sub > 2 ? 2 : sub;
+}
+
+static struct layout make_layout(const struct recipe *r)
+{
+	const struct facts *f = &r->picture->facts;
+	struct layout l = {r->encoder->model, 1, 1};
+	if (r->encoder->model != MODEL_YCC)
+		return l;
+	switch (r->config->jpeg_sampling) {
+	case SAMPLING_420:
+		l.sub_x = l.sub_y = 2;
+		break;
+	case SAMPLING_SOURCE:
+		/* Coarser chroma may not fit into the blocks of one MCU. */
+		l.sub_x = at_most_two(facts_swapped(f) ? f->chroma_y : f->chroma_x);
+		l.sub_y = at_most_two(facts_swapped(f) ? f->chroma_x : f->chroma_y);
+		break;
+	}
+	return l;
+}
+
+/* Everything that will be held at once must fit, or the request is refused before any decoding. */
+static bool check_memory(const struct recipe *r, struct error *err)
+{
+	const struct config *c = r->config;
+	const struct picture *p = r->picture;
+	const struct plan *plan = &r->plan;
+	uint64_t pixels = (uint64_t)p->stored_w * p->stored_h;
+	uint64_t decoded = p->decoder->memory(p, &r->wants);
+	uint64_t need = decoded + colour_memory(p->icc_bytes > 0, decoded / 2) +
+			transform_memory(plan, r->work, p->facts.alpha) +
+			r->encoder->memory(plan->out_w, plan->out_h) + encoder_body_bytes(plan->out_w, plan->out_h);
+	if (transform_leaves_turning(plan))
+		need += turn_memory(plan->w, plan->h, plan->out_w, plan->out_h, plan->gray);
+	if (pixels > c->max_source_pixels || need > c->max_request_memory)
+		return fail(err, 413, REASON_TOO_LARGE, "This request needs more memory than the server allows.",
+			    "%llu bytes of %llu, %llu source pixels of %llu", (unsigned long long)need,
+			    (unsigned long long)c->max_request_memory, (unsigned long long)pixels,
+			    (unsigned long long)c->max_source_pixels);
+	return true;
+}
+
+/* To turn freely a picture must be gray or RGB, in full resolution. */
+static struct layout working_layout(const struct plan *plan, struct layout layout)
+{
+	return transform_leaves_turning(plan) ? (struct layout){MODEL_RGB, 1, 1} : layout;
+}
+
+/* What is left after the transform: any angle, transparency, black and white, the encoder's model. */
+static bool finish_picture(struct arena *a, const struct recipe *r, struct image *picture, struct error *err)
+{
+	const struct config *c = r->config;
+	const struct plan *plan = &r->plan;
+	if (transform_leaves_turning(plan)) {
+		struct image turned;
+		layout_apply(picture, r->work);
+		if (!turn_freely(a, picture, (double)plan->degrees / DECIMAL_ONE, plan->out_w, plan->out_h, &turned,
+				 err))
+			return false;
+		*picture = turned;
+	}
+	if (r->encoder->alpha)
+		alpha_divide(picture);
+	else
+		alpha_flatten(picture, (uint32_t)strtoul(c->background, NULL, 16));
+	if (plan->quality == QUALITY_BITONAL)
+		bitonal(picture, c->bitonal == BITONAL_DITHER);
+	layout_apply(picture, r->layout);
+	return true;
+}
+
+/* Whether a profile's colours become sRGB: also where the answer could not say what they are. */
+static bool converts(const struct recipe *r)
+{
+	bool loses_colour = r->plan.gray && !r->picture->facts.gray;
+	switch (r->rule->colour) {
+	case COLOUR_KEEP:
+		return !r->encoder->profile || loses_colour;
+	case COLOUR_STRIP:
+		return false;
+	}
+	return true;
+}
+
+static struct metadata answer_metadata(struct arena *a, const struct recipe *r)
+{
+	const struct plan *plan = &r->plan;
+	static const enum metadata_policy policies[] = {
+		[METADATA_OPTION_NONE] = METADATA_NONE,
+		[METADATA_OPTION_COPYRIGHT] = METADATA_COPYRIGHT,
+		[METADATA_OPTION_ALL] = METADATA_ALL,
+	};
+	bool stored_swapped = facts_swapped(&r->picture->facts);
+	double x = 1 / (stored_swapped ? plan->step_y : plan->step_x), y = 1 / (stored_swapped ? plan->step_x : plan->step_y);
+	struct metadata m = metadata_keep(a, &r->picture->metadata, policies[r->rule->metadata], x, y);
+	if (transform_swaps(plan, r->picture)) {
+		double across = m.per_cm_x;
+		m.per_cm_x = m.per_cm_y;
+		m.per_cm_y = across;
+	}
+	/* Between the axes there is no one resolution. */
+	if (transform_leaves_turning(plan) && m.per_cm_x != m.per_cm_y)
+		m.per_cm_x = m.per_cm_y = 0;
+	return m;
+}
+
+bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch, struct str *body, struct error *err)
+{
+	const struct config *c = r->config;
+	const struct picture *p = r->picture;
+	const struct plan *plan = &r->plan;
+	struct encode_options options = encode_options(c, plan->quality == QUALITY_BITONAL);
+	struct image decoded, picture;
+
+	options.metadata = answer_metadata(a, r);
+	bool ok = p->decoder->read(a, p, &r->wants, &decoded, err);
+	stopwatch_lap(watch, STAGE_READ);
+	struct image kept = decoded;
+	if (ok && !converts(r))
+		decoded.icc_bytes = 0;
+	ok = ok && colour_to_srgb(a, &decoded, plan->gray, err);
+	if (ok)
+		alpha_multiply(&decoded);
+	stopwatch_lap(watch, STAGE_COLOUR);
+	ok = ok && transform(a, &decoded, plan, p, (enum filter)c->filter, r->work, &picture, err);
+	for (int i = 0; ok && i < image_planes(&decoded); i++)
+		arena_drop_block(a, decoded.plane[i].at);
+	ok = ok && finish_picture(a, r, &picture, err);
+	if (ok && !converts(r) && r->rule->colour == COLOUR_KEEP) {
+		picture.icc = kept.icc;
+		picture.icc_bytes = kept.icc_bytes;
+	}
+	stopwatch_lap(watch, STAGE_TRANSFORM);
+	if (!ok)
+		return false;
+
+	struct buf *out = buf_open(a, encoder_body_bytes(plan->out_w, plan->out_h));
+	ok = r->encoder->write(&picture, &options, out, err);
+	stopwatch_lap(watch, STAGE_ENCODE);
+	*body = buf_view(out);
+	return ok;
+}
+
+bool recipe_make(const struct config *config, const struct config_rule *rule, const struct picture *picture,
+		 const struct encoder *encoder, const struct request *request, const struct limits *limits,
+		 struct recipe *r, struct error *err)
+{
+	*r = (struct recipe){.config = config, .rule = rule, .picture = picture, .encoder = encoder};
+	if (!plan_make(request, &picture->facts, limits, &r->plan, err))
+		return false;
+	r->layout = make_layout(r);
+	r->work = working_layout(&r->plan, r->layout);
+	r->wants = transform_wants(&r->plan, picture, r->work);
+	return check_memory(r, err);
+}
