@@ -3,12 +3,14 @@
 
 #include <math.h>
 #include <setjmp.h>
+#include <stdlib.h>
 
 #include <png.h>
 
 #include "metadata.h"
 
 #define CHUNK_MAX_BYTES (16 << 20)
+#define BLOCK_MAX_BYTES (64 << 20)
 #define XMP_KEY "XML:com.adobe.xmp"
 
 struct reader {
@@ -52,11 +54,25 @@ static void destroy_reader(void *what)
 	png_destroy_read_struct(&r->png, &r->info, NULL);
 }
 
+/* libpng takes too long a chunk for a slight fault and asks for memory all the same. */
+static png_voidp limited_malloc(png_structp png, png_alloc_size_t n)
+{
+	(void)png;
+	return n <= BLOCK_MAX_BYTES ? malloc(n) : NULL;
+}
+
+static void limited_free(png_structp png, png_voidp at)
+{
+	(void)png;
+	free(at);
+}
+
 static struct reader *reader_open(struct arena *a, struct source *source, struct error *err)
 {
 	struct reader *r = arena_new(a, struct reader);
 	*r = (struct reader){.source = source, .err = err};
-	r->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, r, on_read_error, on_warning);
+	r->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, r, on_read_error, on_warning, NULL, limited_malloc,
+					  limited_free);
 	r->info = r->png ? png_create_info_struct(r->png) : NULL;
 	arena_defer(a, destroy_reader, r);
 	if (!r->info) {
