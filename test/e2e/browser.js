@@ -67,7 +67,9 @@ async function main() {
 	browser = await chromium.launch({
 		executablePath: process.argv[3] || "/usr/bin/chromium",
 		args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-			"--disable-sync", "--disable-dev-shm-usage"],
+			"--disable-sync", "--disable-dev-shm-usage",
+			// No other host is asked for anything.
+			"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", ...process.argv.slice(4)],
 	});
 	for await (const line of require("readline").createInterface({ input: process.stdin }))
 		process.stdout.write(JSON.stringify(await answer(line)) + "\n");

@@ -33,13 +33,16 @@ class BrowserError(Exception):
 class Browser:
     """It ends with this process, whatever happens: node is told by its standard input and by the kernel."""
 
+    def __init__(self, *flags):
+        self.flags = flags                  # for Chromium
+
     def __enter__(self):
         SHOTS.mkdir(parents=True, exist_ok=True)
         self.home = tempfile.mkdtemp(prefix="lorikeet-browser-")
         self.words = open(Path(self.home) / "stderr", "w+b")
         self.node = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", "node", HERE / "browser.js", npm.folder("playwright-core"),
-             shutil.which("chromium") or "/usr/bin/chromium"],
+             shutil.which("chromium") or "/usr/bin/chromium", *self.flags],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.words, start_new_session=True,
             env={**os.environ, "HOME": self.home, "TMPDIR": self.home})
         return self
