@@ -25,6 +25,7 @@ TURNED = [f"orientation{n}.jpg" for n in range(1, 9)]
 TIFFS = ["none.tif", "lzw.tif", "deflate.tif", "packbits.tif", "gray.tif", "tiled-deflate.tif", "tiled-none.tif",
          "tiled-jpeg.tif", "striped-jpeg.tif"]
 FINE = ["fine.jpg", "fine444.jpg", "fine.tif", "fine-tiled.tif"]
+RASTERS = ["fine.png", "fine.webp", "gray.png", "interlaced.png", "lossy.webp"]
 JP2S = ["fine.jp2", "fine-lossy.jp2", "fine-tiled.jp2", "fine-tiled-lossy.jp2", "offset.jp2", "gray.jp2", "ycc.jp2", "layers.jp2"]
 PYRAMIDS = ["fine-pyramid.tif", "board-pyramid.tif", "gray-pyramid.tif", "turned-pyramid.tif"]
 
@@ -44,13 +45,16 @@ def fine(w, h):
 def gallery(binary, scratch, images):
     root = scratch / "goldens"
     root.mkdir()
-    for name in (*FLAT, *TURNED, *TIFFS, "wide.jpg", "srgb.jpg", "wide.jp2", *(n for n in JP2S if "fine" not in n)):
+    for name in (*FLAT, *TURNED, *TIFFS, "wide.jpg", "srgb.jpg", "wide.jp2",
+                 *(n for n in JP2S + RASTERS if "fine" not in n)):
         os.link(images / name, root / name)
     detail = Picture.fromarray(fine(1237, 911))
     detail.save(root / "fine.jpg", quality=95, subsampling="4:2:0")
     detail.save(root / "fine444.jpg", quality=95, subsampling="4:4:4")
     detail.save(root / "fine.tif", compression="tiff_lzw")
     lossy = {"irreversible": True, "quality_layers": [8]}
+    detail.save(root / "fine.png")
+    detail.save(root / "fine.webp", lossless=True)
     detail.save(root / "fine.jp2", mct=1)
     detail.save(root / "fine-lossy.jp2", mct=1, **lossy)
     detail.save(root / "fine-tiled.jp2", mct=1, tile_size=(256, 256))
@@ -120,9 +124,10 @@ def without_seams(picture, tile):
     return picture[inside(picture.shape[0])][:, inside(picture.shape[1])]
 
 
-CASES = [(n, "default.png") for n in FLAT + TURNED + TIFFS + FINE + PYRAMIDS + JP2S]
+CASES = [(n, "default.png") for n in FLAT + TURNED + TIFFS + FINE + PYRAMIDS + JP2S + RASTERS]
 CASES += [(n, "default.jpg") for n in ("s420.jpg", "s444.jpg", "orientation6.jpg", "fine.jpg", "fine-pyramid.tif",
-                                       "board-pyramid.tif", "tiled-deflate.tif", "gray.jpg", "progressive.jpg", *JP2S)]
+                                       "board-pyramid.tif", "tiled-deflate.tif", "gray.jpg", "progressive.jpg", *JP2S,
+                                       *RASTERS)]
 CASES += [("fine.jpg", "gray.png"), ("fine-pyramid.tif", "gray.jpg"), ("wide.jpg", "default.png"),
           ("fine-lossy.jp2", "gray.png"), ("fine-tiled-lossy.jp2", "gray.jpg"), ("wide.jp2", "default.png")]
 
@@ -155,10 +160,10 @@ def test_turned_tiles(client, name, rotation):
 
 
 LOSSLESS = {"none.tif", "lzw.tif", "deflate.tif", "packbits.tif", "gray.tif", "tiled-deflate.tif", "tiled-none.tif",
-            "fine.tif", "fine-tiled.tif", "fine.jp2", "fine-tiled.jp2", "offset.jp2", "gray.jp2"}
+            "fine.tif", "fine-tiled.tif", "fine.png", "fine.webp", "gray.png", "interlaced.png", "fine.jp2", "fine-tiled.jp2", "offset.jp2", "gray.jp2"}
 
 
-@pytest.mark.parametrize("name", FLAT + TURNED + TIFFS + FINE + PYRAMIDS + JP2S)
+@pytest.mark.parametrize("name", FLAT + TURNED + TIFFS + FINE + PYRAMIDS + JP2S + RASTERS)
 def test_full_scale_is_pillows(client, gallery, images, name):
     """At scale 1, regions on and off the blocks' grid show the same as Pillow's decoder."""
     want = original(gallery, images, name)
@@ -190,7 +195,7 @@ def reduced(array, w, h, s, shift=0.0):
 @pytest.mark.parametrize("ending", ["default.png", "default.jpg"])
 @pytest.mark.parametrize("name", ["s420.jpg", "s444.jpg", "progressive.jpg", "gray.jpg", "orientation3.jpg",
                                   "orientation6.jpg", "none.tif", "tiled-deflate.tif", "tiled-jpeg.tif",
-                                  "fine.jpg", "fine444.jpg", "fine.tif", *PYRAMIDS, *JP2S])
+                                  "fine.jpg", "fine444.jpg", "fine.tif", *PYRAMIDS, *JP2S, *RASTERS])
 def test_reduced_is_pillows(client, gallery, images, name, ending):
     """Like a Lanczos reduction, and not moved against it: a quarter of a pixel either way is worse.
 
