@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <fcgiapp.h>
 
+#include "../lib/base/clock.h"
 #include "../lib/base/log.h"
 
 #define LEAST_LIFE_S 60
@@ -21,13 +21,6 @@
 static struct str param(const FCGX_Request *r, const char *name)
 {
 	return str_of(FCGX_GetParam(name, r->envp));
-}
-
-static int64_t now_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 static struct call read_call(const FCGX_Request *r)
@@ -159,12 +152,12 @@ static void serve(FCGX_Request *r, const struct config *config, const struct ser
 	struct arena *a = arena_open();
 	struct call call = read_call(r);
 	struct reply reply;
-	int64_t start = now_us();
+	int64_t start = clock_us();
 
 	service_answer(service, &call, &reply, a);
 	write_reply(r, &reply);
 	FCGX_FFlush(r->out);
-	log_request(r, config, &call, &reply, now_us() - start, a);
+	log_request(r, config, &call, &reply, clock_us() - start, a);
 	FCGX_Finish_r(r);
 	arena_close(a);
 }
@@ -210,9 +203,9 @@ int worker_run(const struct config *config, const struct service *service)
 		return 1;
 	}
 	heed_signals();
-	int64_t born = now_us();
+	int64_t born = clock_us();
 	uint64_t most = lifetime(config);
-	for (uint64_t served = 0; served < most || now_us() - born < LEAST_LIFE_S * INT64_C(1000000);
+	for (uint64_t served = 0; served < most || clock_us() - born < LEAST_LIFE_S * INT64_C(1000000);
 	     served++) {
 		if (FCGX_Accept_r(&request) >= 0) {
 			serve(&request, config, service);

@@ -2,8 +2,8 @@
 #include "recipe.h"
 
 #include <stdlib.h>
-#include <time.h>
 
+#include "../base/clock.h"
 #include "../image/alpha.h"
 #include "../image/bitonal.h"
 #include "../image/colour.h"
@@ -18,23 +18,16 @@ const char *stage_name(enum stage stage)
 	return names[stage];
 }
 
-static int64_t now_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 struct stopwatch stopwatch_start(void)
 {
-	return (struct stopwatch){.clock_us = now_us()};
+	return (struct stopwatch){.at_us = clock_us()};
 }
 
 void stopwatch_lap(struct stopwatch *watch, enum stage stage)
 {
-	int64_t now = now_us();
-	watch->stage_us[stage] += now - watch->clock_us;
-	watch->clock_us = now;
+	int64_t now = clock_us();
+	watch->stage_us[stage] += now - watch->at_us;
+	watch->at_us = now;
 }
 
 static struct encode_options encode_options(const struct config *c, bool bitonal)

@@ -14,7 +14,7 @@ enum stage { STAGE_RESOLVE, STAGE_OPEN, STAGE_READ, STAGE_COLOUR, STAGE_TRANSFOR
 const char *stage_name(enum stage stage);
 
 struct stopwatch {
-	int64_t clock_us, stage_us[STAGES];
+	int64_t at_us, stage_us[STAGES];
 };
 
 struct stopwatch stopwatch_start(void);

@@ -5,8 +5,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "../base/clock.h"
 
 #define MAX_DEPTH 8
 #define MAX_FOLDERS 2000
@@ -38,16 +39,9 @@ struct walk {
 	int64_t end_us;
 };
 
-static int64_t now_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 static bool is_late(struct walk *w)
 {
-	bool late = now_us() >= w->end_us;
+	bool late = clock_us() >= w->end_us;
 	w->out->more |= late;
 	return late;
 }
@@ -217,7 +211,7 @@ static bool is_listed(const struct walk *w, size_t rule, const char *path, struc
 void listing_make(struct arena *a, const struct listing_options *o, struct listing *out)
 {
 	struct walk w = {.a = a, .o = o, .out = out, .file = arena_array(a, struct file, MAX_KEPT)};
-	int64_t start = now_us();
+	int64_t start = clock_us();
 	*out = (struct listing){.identifier = arena_array(a, struct str, o->max + 1)};
 
 	/* Time that a rule does not need is left for the next ones. */
