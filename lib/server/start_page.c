@@ -34,26 +34,11 @@ static struct str take_to(struct str *s, struct str mark)
 	return piece;
 }
 
-/* The length of the UTF-8 character at the front (RFC 3629), 0 if there is none. */
+/* The length of the character at the front, 0 if that is no UTF-8 or a control. */
 static size_t character_bytes(struct str s)
 {
-	static const struct { unsigned char from, to, second_from, second_to; size_t n; } rows[] = {
-		{0x20, 0x7e, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-		{0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-		{0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-	};
-	const unsigned char *c = (const unsigned char *)s.at;
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		if (c[0] < rows[i].from || c[0] > rows[i].to || s.n < rows[i].n)
-			continue;
-		if (rows[i].n > 1 && (c[1] < rows[i].second_from || c[1] > rows[i].second_to))
-			return 0;
-		for (size_t k = 2; k < rows[i].n; k++)
-			if (c[k] < 0x80 || c[k] > 0xbf)
-				return 0;
-		return rows[i].n;
-	}
-	return 0;
+	unsigned char c = (unsigned char)*s.at;
+	return c < 0x20 || c == 0x7f ? 0 : utf8_length(s);
 }
 
 /* As text or an attribute's value; what is no UTF-8 or no text is shown as U+FFFD. */
