@@ -53,9 +53,14 @@ bool picture_open(struct arena *a, const struct decoder *const *list, struct sou
 		    n > 2 ? head[2] : 0, n > 3 ? head[3] : 0);
 }
 
-/* One axis, with what the filter reaches; sub 0: there are no chroma planes. */
-static void widen(uint32_t *at, uint32_t *n, uint32_t side, double step, double d, int sub, int chroma)
+/* One axis, with what the filter reaches; sub 0: there are no chroma planes. On a grid that is the output's own, all
+ * planes may be copied, and nothing is reached. */
+static void widen(uint32_t *at, uint32_t *n, uint32_t side, bool on_grid, double step, double d, int sub, int chroma)
 {
+	bool luma_copied = fabs(d - step) < 1e-9 * step && fmod(*at, d) == 0;
+	bool chroma_copied = sub == 0 || (sub == chroma && fmod(*at, d * sub) == 0);
+	if (on_grid && luma_copied && chroma_copied)
+		return;
 	double coarsest = sub ? d * sub : d;
 	double margin = ceil(FILTER_REACH * fmax(sub ? step * chroma : step, coarsest) + coarsest);
 	double from = fmax(0, *at - margin), to = fmin(side, (double)*at + *n + margin);
@@ -63,36 +68,27 @@ static void widen(uint32_t *at, uint32_t *n, uint32_t side, double step, double 
 	*n = (uint32_t)(to - from);
 }
 
-/* The same, unless all planes will be copied. */
-static void cover(uint32_t *at, uint32_t *n, uint32_t side, double step, double d, int sub,
-		  int chroma)
+static struct rect cover(const struct picture *p, const struct wants *w, bool on_grid, double dx, double dy, int sub_x,
+			 int sub_y)
 {
-	bool luma_copied = fabs(d - step) < 1e-9 * step && fmod(*at, d) == 0;
-	bool chroma_copied = sub == 0 || (sub == chroma && fmod(*at, d * sub) == 0);
-	if (!luma_copied || !chroma_copied)
-		widen(at, n, side, step, d, sub, chroma);
+	struct rect r = w->region;
+	if (w->gray)
+		sub_x = sub_y = 0;
+	widen(&r.x, &r.w, p->stored_w, on_grid, w->step_x, dx, sub_x, w->chroma_x);
+	widen(&r.y, &r.h, p->stored_h, on_grid, w->step_y, dy, sub_y, w->chroma_y);
+	return r;
 }
 
 struct rect decoder_cover(const struct picture *p, const struct wants *w, double dx, double dy,
 			  int sub_x, int sub_y)
 {
-	struct rect r = w->region;
-	if (w->gray)
-		sub_x = sub_y = 0;
-	cover(&r.x, &r.w, p->stored_w, w->step_x, dx, sub_x, w->chroma_x);
-	cover(&r.y, &r.h, p->stored_h, w->step_y, dy, sub_y, w->chroma_y);
-	return r;
+	return cover(p, w, true, dx, dy, sub_x, sub_y);
 }
 
 struct rect decoder_cover_off_grid(const struct picture *p, const struct wants *w, double dx, double dy,
 				   int sub_x, int sub_y)
 {
-	struct rect r = w->region;
-	if (w->gray)
-		sub_x = sub_y = 0;
-	widen(&r.x, &r.w, p->stored_w, w->step_x, dx, sub_x, w->chroma_x);
-	widen(&r.y, &r.h, p->stored_h, w->step_y, dy, sub_y, w->chroma_y);
-	return r;
+	return cover(p, w, false, dx, dy, sub_x, sub_y);
 }
 
 int dct_eighths(const struct wants *w, double level_step_x, double level_step_y)

@@ -10,8 +10,8 @@
 /*
  * The slots behind which every source format sits.
  *
- * Calling sequence: decoder_find by the first bytes; open reads the header and fills the picture's
- * facts; then, any number of times, memory (an estimate, before deciding to decode) and read.
+ * Calling sequence: picture_open finds the decoder by the first bytes and has it read the header into
+ * the picture's facts; then, any number of times, memory (an estimate, before deciding to decode) and read.
  * Codecs see a struct source only, never a path.
  */
 struct decoder;
