@@ -315,13 +315,17 @@ static bool check_image(const Image *image, const ExceptionInfo *e, const struct
 	return true;
 }
 
-static void put_pixels(const PixelPacket *from, uint32_t n, bool matte, uint8_t *samples)
+/* Gray or RGB, and behind that opacity if it is asked for. */
+static void take_pixels(const PixelPacket *from, uint32_t n, int colours, bool alpha, bool matte, uint8_t *samples)
 {
-	for (uint32_t x = 0; x < n; x++, samples += 4) {
-		samples[0] = ScaleQuantumToChar(GetPixelRed(&from[x]));
-		samples[1] = ScaleQuantumToChar(GetPixelGreen(&from[x]));
-		samples[2] = ScaleQuantumToChar(GetPixelBlue(&from[x]));
-		samples[3] = matte ? ScaleQuantumToChar(GetPixelAlpha(&from[x])) : 255;
+	for (uint32_t x = 0; x < n; x++) {
+		*samples++ = ScaleQuantumToChar(GetPixelRed(&from[x]));
+		if (colours == 3) {
+			*samples++ = ScaleQuantumToChar(GetPixelGreen(&from[x]));
+			*samples++ = ScaleQuantumToChar(GetPixelBlue(&from[x]));
+		}
+		if (alpha)
+			*samples++ = matte ? ScaleQuantumToChar(GetPixelAlpha(&from[x])) : 255;
 	}
 }
 
@@ -329,28 +333,16 @@ static void put_pixels(const PixelPacket *from, uint32_t n, bool matte, uint8_t 
 static bool put_frame(struct arena *a, const Image *image, const struct magick_header *h, struct rect part,
 		      struct image *out, ExceptionInfo *e)
 {
-	uint64_t left = h->frame.x > part.x ? h->frame.x : part.x, top = h->frame.y > part.y ? h->frame.y : part.y;
-	uint64_t right = (uint64_t)h->frame.x + h->frame.w, bottom = (uint64_t)h->frame.y + h->frame.h;
-	if (right > (uint64_t)part.x + part.w)
-		right = (uint64_t)part.x + part.w;
-	if (bottom > (uint64_t)part.y + part.h)
-		bottom = (uint64_t)part.y + part.h;
-	if (left >= right || top >= bottom)
+	struct rect both;
+	if (!rect_meet(h->frame, part, &both))
 		return true;
-	uint32_t n = (uint32_t)(right - left);
-	uint8_t *samples = arena_alloc(a, (size_t)n * 4);
-	for (uint64_t y = top; y < bottom; y++) {
-		const PixelPacket *row = GetVirtualPixels(image, (ssize_t)(left - h->frame.x), (ssize_t)(y - h->frame.y), n, 1, e);
+	uint8_t *samples = arena_alloc(a, (size_t)both.w * 4);
+	for (uint32_t y = both.y; y < both.y + both.h; y++) {
+		const PixelPacket *row = GetVirtualPixels(image, both.x - h->frame.x, y - h->frame.y, both.w, 1, e);
 		if (!row)
 			return false;
-		put_pixels(row, n, image->matte, samples);
-		for (int i = 0; i < image_planes(out); i++) {
-			const struct plane *q = &out->plane[i];
-			const uint8_t *from = samples + (i == out->n ? 3 : i);
-			uint8_t *to = q->at + (y - part.y) * q->stride + (left - part.x);
-			for (uint32_t x = 0; x < n; x++)
-				to[x] = from[(size_t)x * 4];
-		}
+		take_pixels(row, both.w, out->n, out->alpha, image->matte, samples);
+		image_put_part(out, both.x - part.x, y - part.y, samples, both.w, image_planes(out));
 	}
 	return true;
 }

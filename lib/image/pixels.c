@@ -1,6 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pixels.h"
 
+/* Where both have samples along one axis. */
+static bool meet(uint64_t at, uint64_t n, uint64_t other, uint64_t m, uint32_t *both, uint32_t *both_n)
+{
+	uint64_t from = at > other ? at : other, end = at + n < other + m ? at + n : other + m;
+	*both = (uint32_t)from;
+	*both_n = from < end ? (uint32_t)(end - from) : 0;
+	return *both_n > 0;
+}
+
+bool rect_meet(struct rect a, struct rect b, struct rect *both)
+{
+	return meet(a.x, a.w, b.x, b.w, &both->x, &both->w) && meet(a.y, a.h, b.y, b.h, &both->y, &both->h);
+}
+
 int model_planes(enum model model)
 {
 	return model == MODEL_GRAY ? 1 : 3;

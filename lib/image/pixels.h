@@ -46,6 +46,9 @@ struct rect {
 	uint32_t x, y, w, h;
 };
 
+/* What both have in common; false if that is nothing. */
+bool rect_meet(struct rect a, struct rect b, struct rect *both);
+
 int model_planes(enum model model);
 
 static inline int image_planes(const struct image *image)

@@ -154,15 +154,12 @@ static bool decode_part(struct arena *scratch, const WebPIterator *frame, struct
 static bool read_frame(struct arena *scratch, const WebPIterator *frame, struct rect r, struct image *out,
 		       struct error *err)
 {
-	uint32_t fx = (uint32_t)frame->x_offset, fy = (uint32_t)frame->y_offset;
-	uint32_t left = r.x > fx ? r.x : fx, top = r.y > fy ? r.y : fy;
-	uint32_t right = fx + (uint32_t)frame->width, bottom = fy + (uint32_t)frame->height;
-	right = right < r.x + r.w ? right : r.x + r.w;
-	bottom = bottom < r.y + r.h ? bottom : r.y + r.h;
-	if (left >= right || top >= bottom)
+	struct rect whole = {(uint32_t)frame->x_offset, (uint32_t)frame->y_offset, (uint32_t)frame->width,
+			     (uint32_t)frame->height}, both;
+	if (!rect_meet(r, whole, &both))
 		return true;
-	struct rect part = {left - fx, top - fy, right - left, bottom - top};
-	return decode_part(scratch, frame, part, out, left - r.x, top - r.y, err);
+	struct rect part = {both.x - whole.x, both.y - whole.y, both.w, both.h};
+	return decode_part(scratch, frame, part, out, both.x - r.x, both.y - r.y, err);
 }
 
 static bool read_region(struct arena *a, struct arena *scratch, const struct picture *p, const struct wants *w,
