@@ -20,7 +20,6 @@ enum config_choice {
 	LOG_CLIENT_FULL = 0, LOG_CLIENT_MASKED, LOG_CLIENT_NONE,
 	TIF_DEFLATE = 0, TIF_JPEG,
 	COLOUR_SRGB = 0, COLOUR_KEEP, COLOUR_STRIP,
-	METADATA_OPTION_NONE = 0, METADATA_OPTION_COPYRIGHT, METADATA_OPTION_ALL,
 	BITONAL_DITHER = 0, BITONAL_THRESHOLD,
 	SOURCE_FILE = 0,
 };
@@ -37,7 +36,8 @@ struct config_rule {
 	bool upscale;
 	uint64_t min_tile_size;
 	/* images */
-	int colour, metadata;
+	int colour;                  /* COLOUR_* */
+	int metadata;                /* enum metadata_policy */
 	/* access */
 	int symlinks;                /* SYMLINKS_* */
 	const char **allowed_roots;

@@ -147,14 +147,9 @@ static bool converts(const struct recipe *r)
 static struct metadata answer_metadata(struct arena *a, const struct recipe *r)
 {
 	const struct plan *plan = &r->plan;
-	static const enum metadata_policy policies[] = {
-		[METADATA_OPTION_NONE] = METADATA_NONE,
-		[METADATA_OPTION_COPYRIGHT] = METADATA_COPYRIGHT,
-		[METADATA_OPTION_ALL] = METADATA_ALL,
-	};
 	bool stored_swapped = facts_swapped(&r->picture->facts);
 	double x = 1 / (stored_swapped ? plan->step_y : plan->step_x), y = 1 / (stored_swapped ? plan->step_x : plan->step_y);
-	struct metadata m = metadata_keep(a, &r->picture->metadata, policies[r->rule->metadata], x, y);
+	struct metadata m = metadata_keep(a, &r->picture->metadata, (enum metadata_policy)r->rule->metadata, x, y);
 	if (transform_swaps(plan, r->picture)) {
 		double across = m.per_cm_x;
 		m.per_cm_x = m.per_cm_y;
@@ -173,13 +168,16 @@ bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch
 	const struct plan *plan = &r->plan;
 	struct encode_options options = encode_options(c, plan->quality == QUALITY_BITONAL);
 	struct image decoded, picture;
+	bool convert = converts(r);
 
 	options.metadata = answer_metadata(a, r);
 	bool ok = p->decoder->read(a, p, &r->wants, &decoded, err);
 	stopwatch_lap(watch, STAGE_READ);
-	struct image kept = decoded;
-	if (ok && !converts(r))
+	struct str profile = {0};
+	if (ok && !convert) {
+		profile = (struct str){(const char *)decoded.icc, decoded.icc_bytes};
 		decoded.icc_bytes = 0;
+	}
 	ok = ok && colour_to_srgb(a, &decoded, plan->gray, err);
 	if (ok)
 		alpha_multiply(&decoded);
@@ -188,9 +186,9 @@ bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch
 	for (int i = 0; ok && i < image_planes(&decoded); i++)
 		arena_drop_block(a, decoded.plane[i].at);
 	ok = ok && finish_picture(a, r, &picture, err);
-	if (ok && !converts(r) && r->rule->colour == COLOUR_KEEP) {
-		picture.icc = kept.icc;
-		picture.icc_bytes = kept.icc_bytes;
+	if (ok && r->rule->colour == COLOUR_KEEP) {
+		picture.icc = (const uint8_t *)profile.at;
+		picture.icc_bytes = profile.n;
 	}
 	stopwatch_lap(watch, STAGE_TRANSFORM);
 	if (!ok)
