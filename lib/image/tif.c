@@ -5,6 +5,8 @@
 
 #include <tiffio.h>
 
+#include "tiff_messages.h"
+
 #define STRIP_ROWS 64
 
 /* A file in memory: libtiff goes back to write the place of its directory. */
@@ -12,6 +14,7 @@ struct file {
 	struct buf *out;
 	size_t start, at;
 	struct error *err;
+	struct tiff_messages messages;
 };
 
 static tmsize_t on_read(thandle_t handle, void *at, tmsize_t n)
@@ -59,36 +62,11 @@ static toff_t on_size(thandle_t handle)
 	return f->out->n - f->start;
 }
 
-static int on_error(TIFF *tif, void *user, const char *module, const char *format, va_list args)
-{
-	struct file *f = user;
-	char text[300];
-	(void)tif;
-	if (f->err->status)
-		return 1;
-	vsnprintf(text, sizeof text, format, args);
-	fail(f->err, 500, REASON_INTERNAL, "The picture could not be written.", "libtiff: %s: %s", module ? module : "",
-	     text);
-	return 1;
-}
-
-static int on_warning(TIFF *tif, void *user, const char *module, const char *format, va_list args)
-{
-	(void)tif;
-	(void)user;
-	(void)module;
-	(void)format;
-	(void)args;
-	return 1;
-}
-
 static TIFF *open_file(struct file *f)
 {
-	TIFFOpenOptions *o = TIFFOpenOptionsAlloc();
+	TIFFOpenOptions *o = tiff_messages_options(&f->messages);
 	if (!o)
 		return NULL;
-	TIFFOpenOptionsSetErrorHandlerExtR(o, on_error, f);
-	TIFFOpenOptionsSetWarningHandlerExtR(o, on_warning, f);
 	TIFF *tif = TIFFClientOpenExt("answer", "w", (thandle_t)f, on_read, on_write, on_seek, on_close, on_size, NULL, NULL,
 				      o);
 	TIFFOpenOptionsFree(o);
@@ -166,6 +144,7 @@ static bool write_rows(TIFF *t, const struct image *image, enum packing packing)
 static bool tif_write(struct image *image, const struct encode_options *options, struct buf *out, struct error *err)
 {
 	struct file f = {.out = out, .start = out->n, .err = err};
+	f.messages = (struct tiff_messages){&f.err, REASON_INTERNAL, "The picture could not be written."};
 	enum packing packing = image->alpha	  ? PACK_DEFLATE
 			       : options->bitonal ? PACK_BITS
 			       : options->tif_jpeg ? PACK_JPEG

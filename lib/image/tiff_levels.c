@@ -6,6 +6,8 @@
 
 #include <tiffio.h>
 
+#include "tiff_messages.h"
+
 #define MAX_DIRECTORIES 65536
 #define MAX_TILE_SAMPLES (UINT64_C(1) << 40)
 #define LIBTIFF_MAX_BYTES (UINT64_C(1) << 30)   /* of one allocation */
@@ -49,30 +51,6 @@ static int on_close(thandle_t handle)
 static toff_t on_size(thandle_t handle)
 {
 	return ((struct tiff_file *)handle)->source->validator.length;
-}
-
-/* The first message is the cause; what follows is its echo. */
-static int on_error(TIFF *tif, void *user, const char *module, const char *format, va_list args)
-{
-	struct tiff_file *f = user;
-	char text[300];
-	(void)tif;
-	if (f->err->status)
-		return 1;
-	vsnprintf(text, sizeof text, format, args);
-	fail(f->err, 500, REASON_DAMAGED, "The image is damaged.", "libtiff: %s: %s",
-	     module ? module : "", text);
-	return 1;
-}
-
-static int on_warning(TIFF *tif, void *user, const char *module, const char *format, va_list args)
-{
-	(void)tif;
-	(void)user;
-	(void)module;
-	(void)format;
-	(void)args;
-	return 1;
 }
 
 static void close_tiff(void *what)
@@ -403,12 +381,12 @@ static void copy_metadata(struct tiff_file *f, struct arena *a, struct metadata 
 
 static bool open_file(struct tiff_file *f, struct source *source, struct arena *a, struct error *err)
 {
-	TIFFOpenOptions *o = TIFFOpenOptionsAlloc();
+	struct tiff_messages *m = arena_new(a, struct tiff_messages);
+	*m = (struct tiff_messages){&f->err, REASON_DAMAGED, "The image is damaged."};
+	TIFFOpenOptions *o = tiff_messages_options(m);
 	if (!o)
 		return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.",
 			    "no memory for libtiff");
-	TIFFOpenOptionsSetErrorHandlerExtR(o, on_error, f);
-	TIFFOpenOptionsSetWarningHandlerExtR(o, on_warning, f);
 	TIFFOpenOptionsSetMaxSingleMemAlloc(o, (tmsize_t)LIBTIFF_MAX_BYTES);
 	f->source = source;
 	f->tif = TIFFClientOpenExt("source", "rmDO", (thandle_t)f, on_read, on_write, on_seek, on_close,

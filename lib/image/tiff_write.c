@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tiff_write.h"
 
-#include <stdio.h>
-
 #include <tiffio.h>
 
 #include "colour.h"
 #include "jpeg_write.h"
 #include "resample.h"
+#include "tiff_messages.h"
 
 #define TILE 256
 #define TILE_MAX_BYTES (TILE * TILE * 8)
+#define NOT_WRITTEN "The pyramid could not be written."
 #define BIG_PIXELS (UINT64_C(1) << 31)
 
 struct pyramid {
@@ -24,31 +24,10 @@ struct pyramid {
 	struct str tables;
 };
 
-static int on_message(TIFF *tif, void *user, const char *module, const char *format, va_list args)
-{
-	struct error *err = user;
-	char text[300];
-	(void)tif;
-	vsnprintf(text, sizeof text, format, args);
-	fail(err, 500, REASON_IO, "The pyramid could not be written.", "libtiff: %s: %s",
-	     module ? module : "", text);
-	return 1;
-}
-
-static int on_warning(TIFF *tif, void *user, const char *module, const char *format, va_list args)
-{
-	(void)tif;
-	(void)user;
-	(void)module;
-	(void)format;
-	(void)args;
-	return 1;
-}
-
 static bool failed(struct error *err)
 {
 	if (!err->status)
-		fail(err, 500, REASON_IO, "The pyramid could not be written.", "libtiff gave no reason");
+		fail(err, 500, REASON_IO, NOT_WRITTEN, "libtiff gave no reason");
 	return false;
 }
 
@@ -185,10 +164,9 @@ bool pyramid_write(const struct picture *picture, const struct pyramid_options *
 	bool ok = false;
 
 	*err = (struct error){0};
-	TIFFOpenOptions *o = TIFFOpenOptionsAlloc();
+	struct tiff_messages messages = {&err, REASON_IO, NOT_WRITTEN};
+	TIFFOpenOptions *o = tiff_messages_options(&messages);
 	if (o) {
-		TIFFOpenOptionsSetErrorHandlerExtR(o, on_message, err);
-		TIFFOpenOptionsSetWarningHandlerExtR(o, on_warning, NULL);
 		p.tif = TIFFOpenExt(path, big ? "w8" : "w", o);
 		TIFFOpenOptionsFree(o);
 	}
