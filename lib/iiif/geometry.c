@@ -275,10 +275,14 @@ static void make_rotation(const struct rotation *r, struct plan *p)
 
 static bool check_format_ceiling(const struct plan *p, struct error *err)
 {
-	uint32_t side = p->format == FORMAT_JPG || p->format == FORMAT_PDF ? JPEG_MAX_SIDE
-			: p->format == FORMAT_WEBP ? WEBP_MAX_SIDE
-						   : UINT32_MAX;
-	if (p->out_w > side || p->out_h > side)
+	static const uint32_t sides[FORMATS] = {
+		[FORMAT_JPG] = JPEG_MAX_SIDE,
+		[FORMAT_PDF] = JPEG_MAX_SIDE,
+		[FORMAT_WEBP] = WEBP_MAX_SIDE,
+		[FORMAT_GIF] = GIF_MAX_SIDE,
+	};
+	uint32_t side = sides[p->format];
+	if (side && (p->out_w > side || p->out_h > side))
 		return fail(err, 400, REASON_TOO_LARGE, "The size is above what this format can hold.",
 			    "%s", "");
 	return true;

@@ -49,6 +49,7 @@ void plan_write_canonical(const struct plan *plan, const struct facts *facts, in
  * upscales always has a limit (3.0). */
 #define JPEG_MAX_SIDE 65500
 #define WEBP_MAX_SIDE 16383
+#define GIF_MAX_SIDE 65535
 struct limits limits_effective(struct limits configured, const struct facts *facts);
 
 /* Whether a whole image of w x h may be delivered. */

@@ -232,6 +232,11 @@ static const struct example further[] = {
 	/* What a format cannot hold. */
 	{&wide, "full/max", "full/max 65500x936", "full/65500, 65500x936"},
 	{&wide, "full/65501,", "400", "404"},
+	/* Turned, a picture may pass what its format can hold. */
+	{&huge, "full/max/0/default.gif", "full/max/0/default.gif 65500x65500", "full/65500,/0/default.gif 65500x65500"},
+	{&huge, "full/max/1/default.gif", "400", "400"},
+	{&huge, "full/max/1/default.jpg", "400", "400"},
+	{&huge, "full/max/1/default.pdf", "400", "400"},
 	{&wide, "full/max/90/default.jpg", "full/max/90/default.jpg 936x65500", "full/65500,/90/default.jpg 936x65500"},
 	{&wide, "full/16384,/0/default.webp", "400", "400"},
 	{&wide, "full/16384,/90/default.webp", "400", "400"},
