@@ -3,12 +3,14 @@
 
 #include <tiffio.h>
 
+#include "alpha.h"
 #include "colour.h"
 #include "jpeg_write.h"
 #include "resample.h"
 #include "tiff_messages.h"
 
 #define TILE 256
+#define WHITE 0xffffff
 #define TILE_MAX_BYTES (TILE * TILE * 8)
 #define NOT_WRITTEN "The pyramid could not be written."
 #define BIG_PIXELS (UINT64_C(1) << 31)
@@ -128,6 +130,8 @@ static bool write_levels(struct pyramid *p, struct arena *a, struct error *err)
 			    .step_x = 1, .step_y = 1, .chroma_x = p->sub_x, .chroma_y = p->sub_y};
 	if (!picture->decoder->read(a, picture, &all, &p->level, err))
 		return false;
+	alpha_multiply(&p->level);
+	alpha_flatten(&p->level, WHITE);
 	if (p->level.model == MODEL_RGB) {
 		colour_rgb_to_ycc(&p->level);
 		p->sub_x = p->sub_y = 2;

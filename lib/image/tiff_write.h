@@ -8,7 +8,8 @@
  * Writes a picture as a tiled pyramid: 256 x 256 tiles in JPEG with the same tables in all tiles
  * and a restart marker after each MCU row (so that tiles can be sent as stored and stitched),
  * levels by page, each half of the one before (sides rounded up), down to one tile. YCbCr sources
- * keep their chroma sampling up to 2 x 2; RGB becomes 4:2:0; profile and orientation are kept.
+ * keep their chroma sampling up to 2 x 2; RGB becomes 4:2:0; profile and orientation are kept; what
+ * is transparent lies on white.
  * A file above 2 GiB of pixels becomes a BigTIFF. path is created or truncated; on failure it is
  * left incomplete for the caller to remove.
  */

@@ -123,3 +123,17 @@ def test_quality_options(binary, scratch, images, output, option, low, high):
         with boot(scratch, binary, f"quality-{option}-{i}", config) as stack:
             sizes.append(len(Client(stack.port).get(f"/iiif/3/s444.jpg/full/400,/0/default.{output}").body))
     assert sizes[0] < sizes[1] * 0.8
+
+
+def test_a_pyramid_of_a_transparent_picture_lies_on_white(binary, images, tmp_path):
+    """What cannot be seen in the original must not show in its pyramid."""
+    hidden = Picture.new("RGBA", (600, 400), (255, 0, 0, 0))
+    hidden.paste((0, 0, 255, 255), (0, 0, 300, 400))
+    hidden.save(tmp_path / "hidden.png")
+    subprocess.run([binary, "pyramid", tmp_path / "hidden.png", tmp_path / "hidden.tif"], check=True)
+    (tmp_path / "c.conf").write_text(config_text([("", tmp_path, {})]))
+    body = subprocess.run([binary, "--config", tmp_path / "c.conf", "get", "/iiif/3/hidden.tif/full/max/0/default.png"],
+                          capture_output=True, check=True).stdout
+    picture = Picture.open(io.BytesIO(body)).convert("RGB")
+    for x, colour in ((150, (0, 0, 255)), (450, (255, 255, 255))):
+        assert max(abs(a - b) for a, b in zip(picture.getpixel((x, 200)), colour)) <= 4
