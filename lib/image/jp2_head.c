@@ -6,7 +6,6 @@
 #define MAX_MAIN_BYTES (1u << 20)
 #define MAX_PARTS (1u << 18)
 #define MAX_TILES 65535
-#define SOT_BYTES 12
 
 enum {
 	SOC = 0xff4f, CAP = 0xff50, SIZ = 0xff51, COD = 0xff52, COC = 0xff53, QCD = 0xff5c, QCC = 0xff5d, RGN = 0xff5e,
@@ -32,12 +31,6 @@ static uint32_t be16(const void *at)
 static uint32_t be32(const void *at)
 {
 	return be16(at) << 16 | be16((const char *)at + 2);
-}
-
-static void put32(char *at, uint32_t v)
-{
-	for (int i = 0; i < 4; i++)
-		at[i] = (char)(v >> (24 - 8 * i));
 }
 
 static bool damaged(struct error *err, const char *what)
@@ -227,7 +220,7 @@ static bool read_main(struct reader *r)
 static bool read_part_header(struct reader *r, uint64_t end)
 {
 	uint8_t head[4];
-	for (uint64_t at = r->at + SOT_BYTES;; at += 2 + be16(head + 2)) {
+	for (uint64_t at = r->at + JP2_SOT_BYTES;; at += 2 + be16(head + 2)) {
 		if (at + 2 > end)
 			return damaged(r->err, "a tile part without data");
 		if (!source_read(r->source, head, at + 4 <= end ? 4 : 2, at, r->err))
@@ -282,28 +275,28 @@ static bool read_parts(struct reader *r)
 	struct jp2_head *h = r->h;
 	uint32_t n = h->across * h->down;
 	h->tile = arena_block(r->a, n * sizeof *h->tile, r->err);
-	uint8_t *total = arena_block(r->a, n, r->err), sot[SOT_BYTES];
+	uint8_t *total = arena_block(r->a, n, r->err), sot[JP2_SOT_BYTES];
 	if (!h->tile || !total)
 		return false;
 
 	while (r->at + 2 <= r->end) {
-		size_t got = r->at + SOT_BYTES <= r->end ? SOT_BYTES : 2;
+		size_t got = r->at + JP2_SOT_BYTES <= r->end ? JP2_SOT_BYTES : 2;
 		if (!source_read(r->source, sot, got, r->at, r->err))
 			return false;
 		if (be16(sot) == EOC)
 			break;
-		if (got < SOT_BYTES || be16(sot) != SOT || be16(sot + 2) != 10)
+		if (got < JP2_SOT_BYTES || be16(sot) != SOT || be16(sot + 2) != 10)
 			return damaged(r->err, "no tile part where one should be");
 		uint32_t number = be16(sot + 4);
 		uint64_t bytes = be32(sot + 6), left = r->end - r->at;
 		if (!bytes) {
 			/* Up to EOC, which must then be there. */
 			uint8_t last[2];
-			if (left < SOT_BYTES + 4 || !source_read(r->source, last, 2, r->end - 2, r->err) || be16(last) != EOC)
+			if (left < JP2_SOT_BYTES + 4 || !source_read(r->source, last, 2, r->end - 2, r->err) || be16(last) != EOC)
 				return damaged(r->err, "the last tile part has no end");
 			bytes = left - 2;
 		}
-		if (bytes < SOT_BYTES + 2 || bytes > left || bytes > UINT32_MAX || number >= n || sot[10] != h->tile[number].n)
+		if (bytes < JP2_SOT_BYTES + 2 || bytes > left || bytes > UINT32_MAX || number >= n || sot[10] != h->tile[number].n)
 			return damaged(r->err, "a tile part that does not fit");
 		if (!read_part_header(r, r->at + bytes) || !add_part(r, number, bytes))
 			return false;
@@ -571,65 +564,4 @@ bool jp2_head_read(struct arena *a, struct source *source, struct jp2_head *h, s
 		return false;
 	return read_codestream(&r) && read_channels(&r, &b, channel, &n) && read_colour(&r, &b, channel, n) &&
 	       order_channels(&r, &b, channel, n) && check_geometry(&r);
-}
-
-/* --- one tile ------------------------------------------------------------------------------------ */
-
-static uint32_t larger(uint64_t a, uint32_t b)
-{
-	return a > b ? (uint32_t)a : b;
-}
-
-static uint32_t smaller(uint64_t a, uint32_t b)
-{
-	return a < b ? (uint32_t)a : b;
-}
-
-struct rect jp2_tile_rect(const struct jp2_head *h, uint32_t across, uint32_t down)
-{
-	uint64_t x = h->tile_x0 + (uint64_t)across * h->tile_w, y = h->tile_y0 + (uint64_t)down * h->tile_h;
-	struct rect r = {larger(x, h->x0), larger(y, h->y0), smaller(x + h->tile_w, h->x1), smaller(y + h->tile_h, h->y1)};
-	r.w -= r.x;
-	r.h -= r.y;
-	return r;
-}
-
-/* SIZ of the tile alone: all partitions of a tile hang on the grid's origin, which stays. */
-static void resize(char *main, struct rect tile)
-{
-	char *size = main + 8;
-	put32(size, tile.x + tile.w);
-	put32(size + 4, tile.y + tile.h);
-	put32(size + 8, tile.x);
-	put32(size + 12, tile.y);
-	put32(size + 16, tile.w);
-	put32(size + 20, tile.h);
-	put32(size + 24, tile.x);
-	put32(size + 28, tile.y);
-}
-
-size_t jp2_tile_stream(struct arena *a, const struct jp2_head *h, uint32_t across, uint32_t down,
-		       struct jp2_piece **pieces)
-{
-	const struct jp2_tile *t = &h->tile[down * h->across + across];
-	struct jp2_piece *piece = *pieces = arena_array(a, struct jp2_piece, 2 * (size_t)t->n + 2);
-	char *main = arena_strndup(a, h->main.at, h->main.n);
-	unsigned number = 0;
-
-	resize(main, jp2_tile_rect(h, across, down));
-	*piece++ = (struct jp2_piece){main, 0, h->main.n};
-	for (uint32_t i = t->first; i; i = h->part[i].next, number++) {
-		const struct jp2_part *part = &h->part[i];
-		char *sot = arena_alloc(a, SOT_BYTES);
-		sot[0] = (char)(SOT >> 8);
-		sot[1] = (char)(SOT & 255);
-		sot[3] = 10;
-		put32(sot + 6, (uint32_t)part->bytes);
-		sot[10] = (char)number;
-		sot[11] = (char)t->n;
-		*piece++ = (struct jp2_piece){sot, 0, SOT_BYTES};
-		*piece++ = (struct jp2_piece){NULL, part->at + SOT_BYTES, part->bytes - SOT_BYTES};
-	}
-	*piece++ = (struct jp2_piece){"\xff\xd9", 0, 2};
-	return (size_t)(piece - *pieces);
 }

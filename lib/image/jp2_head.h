@@ -10,12 +10,13 @@
  * annexes A and I): boxes, main header, and where the parts of each tile are.
  *
  * It is read here and not by OpenJPEG, so that OpenJPEG sees one tile at a time, as a codestream of
- * its own (jp2_tile_stream): memory is a tile's and not the image's, no header can make it allocate
+ * its own (jp2_tile.h): memory is a tile's and not the image's, no header can make it allocate
  * for tiles that nobody asked for, and what a file lacks is known for certain.
  *
  * All coordinates are on the reference grid; the image's corner lies at (x0, y0) of it.
  */
 #define JP2_MAX_COMPONENTS 8
+#define JP2_SOT_BYTES 12
 #define JP2_MAX_LEVELS 32
 
 struct jp2_part {
@@ -71,20 +72,5 @@ bool jp2_knows(const uint8_t *head, size_t n);
 
 /* 500 damaged or not whole, 501 a kind that is not decoded. */
 bool jp2_head_read(struct arena *a, struct source *source, struct jp2_head *h, struct error *err);
-
-/* A tile's part of the image. */
-struct rect jp2_tile_rect(const struct jp2_head *h, uint32_t across, uint32_t down);
-
-/*
- * A codestream of which that tile is the whole image: pieces in memory or (bytes NULL) in the file, in
- * order. Returns their number; *pieces belong to a.
- */
-struct jp2_piece {
-	const char *bytes;
-	uint64_t at, n;
-};
-
-size_t jp2_tile_stream(struct arena *a, const struct jp2_head *h, uint32_t across, uint32_t down,
-		       struct jp2_piece **pieces);
 
 #endif

@@ -16,7 +16,7 @@
 
 #include "alpha.h"
 #include "colour.h"
-#include "jp2_head.h"
+#include "jp2_tile.h"
 
 #define STREAM_BUFFER 16384
 
