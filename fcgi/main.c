@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../lib/base/log.h"
+#include "../lib/server/config_print.h"
 #include "commands.h"
 #include "worker.h"
 

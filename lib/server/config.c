@@ -11,143 +11,10 @@
 
 #include "../image/heif.h"
 #include "../image/magick.h"
+#include "config_options.h"
 
 #define FILE_MAX_BYTES (1 << 20)
 #define MAX_RULES 1000
-#define ENV_PREFIX "LORIKEET_"
-
-/* URI, FOLDER and COLOUR are texts, PREFIXES and FOLDERS lists, each with a form of its own; "" is none. */
-enum type { BOOL, UINT, TEXT, URI, FOLDER, COLOUR, CHOICE, LIST, PREFIXES, FOLDERS };
-
-/* One option. Defaults are written as the environment writes values. */
-struct option {
-	const char *section, *key;
-	enum type type;
-	size_t offset;
-	bool of_rule;                  /* lies in struct config_rule; a rule may override it */
-	const char *otherwise;
-	uint64_t min, max;
-	const char *const *choices;
-	const char *help;
-};
-
-static const char *const symlink_words[] = {"no", "inside", "follow", NULL};
-static const char *const sampling_words[] = {"420", "444", "source", NULL};
-static const char *const filter_words[] = {"lanczos", "mitchell", "triangle", NULL};
-static const char *const format_words[] = {"logfmt", "json", NULL};
-static const char *const client_words[] = {"full", "masked", "none", NULL};
-static const char *const request_words[] = {"all", "errors", "slow", NULL};
-static const char *const tif_words[] = {"deflate", "jpeg", NULL};
-static const char *const bitonal_words[] = {"dither", "threshold", NULL};
-static const char *const colour_words[] = {"srgb", "keep", "strip", NULL};
-static const char *const metadata_words[] = {"none", "copyright", "all", NULL};
-static const char *const type_words[] = {"file", NULL};
-
-#define C(section, key, field, type, otherwise, min, max, choices, help) \
-	{section, key, type, offsetof(struct config, field), false, otherwise, min, max, choices, help}
-#define R(section, key, type, otherwise, min, max, choices, help) \
-	{section, #key, type, offsetof(struct config_rule, key), true, otherwise, min, max, choices, help}
-
-static const struct option options[] = {
-	C("server", "prefixes_2", prefixes_2, PREFIXES, "/iiif/2", 0, 0, NULL,
-	  "Paths below which version 2.1 of the Image API is served. \"/\" is the server's root. (In variables a comma separates the words of a list.)"),
-	C("server", "prefixes_3", prefixes_3, PREFIXES, "/iiif/3", 0, 0, NULL,
-	  "Paths below which version 3.0 is served. A path can serve one version only."),
-	C("server", "base_uri", base_uri, URI, "", 0, 0, NULL,
-	  "Scheme, host and port for ids and links, as https://iiif.example.org; \"\" takes what the web server says."),
-	C("server", "raw_slashes", raw_slashes, BOOL, "false", 0, 0, NULL,
-	  "Identifiers may have unescaped slashes: the last four segments are the parameters."),
-	C("server", "slash_substitute", slash_substitute, TEXT, "", 0, 0, NULL,
-	  "A text that stands for a slash in identifiers, \"\" for none."),
-	C("server", "page_delimiter", page_delimiter, TEXT, ";", 0, 0, NULL,
-	  "Between an identifier and a page number (scan.tif;2), \"\" for no page numbers."),
-	C("server", "requests_per_worker", requests_per_worker, UINT, "10000", 0, UINT32_MAX, NULL,
-	  "A worker retires after this many requests (up to a quarter more) and a minute; 0 never."),
-	C("server", "server_timing", server_timing, BOOL, "false", 0, 0, NULL,
-	  "Send a Server-Timing header with the milliseconds of each stage."),
-	C("server", "start_page", start_page, BOOL, "false", 0, 0, NULL,
-	  "Answer / with a page that shows up to 200 images and their names to everyone, in a viewer and by address."),
-
-	R("limits", max_area, UINT, "100000000", 0, UINT64_MAX, NULL,
-	  "Largest answer in pixels, published as maxArea; 0 for no limit."),
-	R("limits", max_width, UINT, "0", 0, UINT32_MAX, NULL,
-	  "Largest width in pixels, published as maxWidth (and the height's limit if that has none); 0 for no limit."),
-	R("limits", max_height, UINT, "0", 0, UINT32_MAX, NULL,
-	  "Largest height in pixels, published as maxHeight; needs max_width; 0 for no limit."),
-	R("limits", upscale, BOOL, "false", 0, 0, NULL,
-	  "Answers may be larger than the region asked for."),
-	R("limits", min_tile_size, UINT, "256", 1, 8192, NULL,
-	  "Stored tiles smaller than this are announced as multiples, in pixels."),
-	C("limits", "max_request_memory", max_request_memory, UINT, "0", 0, UINT64_MAX, NULL,
-	  "Bytes that one request may need, by the decoders' own estimates; more is 413. 0: three quarters of the memory (RAM or cgroup) divided by workers."),
-	C("limits", "max_source_pixels", max_source_pixels, UINT, "0", 0, UINT64_MAX, NULL,
-	  "Largest original in pixels; larger is 413. 0: eight times max_request_memory."),
-	C("limits", "workers", workers, UINT, "0", 0, 10000, NULL,
-	  "Worker processes that share the machine's memory. 0: twice the processors."),
-
-	C("images", "jpeg_quality", jpeg_quality, UINT, "85", 1, 100, NULL, "Quality of jpg answers."),
-	C("images", "jpeg_sampling", jpeg_sampling, CHOICE, "420", 0, 0, sampling_words,
-	  "Chroma sampling of jpg answers."),
-	C("images", "png_compression", png_compression, UINT, "3", 0, 9, NULL, "zlib level of png answers."),
-	C("images", "webp_quality", webp_quality, UINT, "80", 0, 101, NULL, "Quality of webp answers; 101 is lossless."),
-	C("images", "webp_method", webp_method, UINT, "3", 0, 6, NULL, "From quick (0) to small (6) webp answers."),
-	C("images", "tif_compression", tif_compression, CHOICE, "deflate", 0, 0, tif_words,
-	  "Compression of tif answers; jpeg has jpeg_quality. Transparent and bitonal ones are deflate."),
-	C("images", "jp2_quality", jp2_quality, UINT, "80", 1, 101, NULL, "Quality of jp2 answers; 101 is lossless."),
-	C("images", "avif_quality", avif_quality, UINT, "60", 0, 100, NULL, "Quality of avif answers."),
-	C("images", "background", background, COLOUR, "ffffff", 0, 0, NULL,
-	  "Colour behind transparency and beside turned pictures where the format has no transparency, as rrggbb."),
-	C("images", "bitonal", bitonal, CHOICE, "dither", 0, 0, bitonal_words,
-	  "How bitonal pictures come about: error diffusion, or a threshold in the middle."),
-	R("images", colour, CHOICE, "srgb", 0, 0, colour_words,
-	  "Originals with a profile: converted to sRGB; kept as they are, with the profile where the format takes one; without it."),
-	R("images", metadata, CHOICE, "copyright", 0, 0, metadata_words,
-	  "What of EXIF, XMP and IPTC goes into jpg, png, webp and tif: nothing; rights and credit; all but what is no longer true."),
-	C("images", "magick_formats", magick_formats, LIST, "gif,bmp,pnm,psd", 0, 0, NULL,
-	  "Source formats that ImageMagick may decode: of gif, bmp, pnm, psd."),
-	C("images", "heif_formats", heif_formats, LIST, "heic,avif", 0, 0, NULL,
-	  "Source formats that libheif may decode, where it can: of heic, avif."),
-	C("images", "filter", filter, CHOICE, "lanczos", 0, 0, filter_words, "Resampling filter."),
-	C("images", "tile_size", tile_size, UINT, "512", 64, 8192, NULL,
-	  "Tile side announced for originals without tiles, in pixels."),
-
-	R("access", symlinks, CHOICE, "no", 0, 0, symlink_words,
-	  "Symbolic links below a root: not followed; followed while they stay inside it; followed, also into allowed_roots."),
-	R("access", allowed_roots, FOLDERS, "", 0, 0, NULL, "Absolute folders that links may lead into."),
-	R("access", suffixes, LIST, "", 0, 0, NULL,
-	  "Endings tried in order where an identifier alone names no file, as .tif,.jpg."),
-
-	R("caching", cache_images, UINT, "86400", 0, INT32_MAX, NULL,
-	  "Seconds that clients may keep an image."),
-	R("caching", cache_info, UINT, "300", 0, INT32_MAX, NULL, "Seconds that clients may keep an info.json."),
-	R("caching", immutable, BOOL, "false", 0, 0, NULL,
-	  "Originals never change under their identifier: images are kept for a year."),
-	R("caching", revalidate_after, UINT, "60", 1, INT32_MAX, NULL,
-	  "Seconds after which nginx asks whether its copy is still good (X-Accel-Expires)."),
-
-	R("info", rights, TEXT, "", 0, 0, NULL, "URI of a licence or rights statement for info.json."),
-	R("info", preferred_formats, LIST, "", 0, 0, NULL, "preferredFormats of info.json (3.0), best first."),
-	R("info", info_json, TEXT, "", 0, 0, NULL, "A JSON object of further keys for info.json."),
-	R("info", sidecars, BOOL, "true", 0, 0, NULL,
-	  "Look for IDENTIFIER.json beside the original: further keys and max_width, max_height, max_area."),
-
-	C("log", "format", log_format, CHOICE, "logfmt", 0, 0, format_words, "Form of the log lines."),
-	C("log", "requests", log_requests, CHOICE, "all", 0, 0, request_words,
-	  "Which requests are logged: all, errors (from 400), or slow:500 (took as many milliseconds, or from 500)."),
-	C("log", "client", log_client, CHOICE, "full", 0, 0, client_words,
-	  "Client addresses in the log: full, without their last part, or not at all."),
-};
-
-/* What only rules have. */
-static const struct option rule_options[] = {
-	R("rules", prefix, TEXT, "", 0, 0, NULL,
-	  "Identifiers that start with this; it is cut off. The first rule that fits wins."),
-	R("rules", type, CHOICE, "file", 0, 0, type_words, "Where the originals are."),
-	R("rules", root, FOLDER, "", 0, 0, NULL, "Absolute folder of the originals."),
-};
-
-#define OPTIONS (sizeof options / sizeof *options)
-#define RULE_OPTIONS (sizeof rule_options / sizeof *rule_options)
 
 /* Where a value comes from, for messages. */
 struct origin {
@@ -330,33 +197,6 @@ static bool set_setting(const struct origin *from, const struct option *o, const
 	return false;
 }
 
-static const struct option *find_option(const char *section, const char *key)
-{
-	for (size_t i = 0; i < OPTIONS; i++)
-		if (strcmp(options[i].section, section) == 0 && strcmp(options[i].key, key) == 0)
-			return &options[i];
-	return NULL;
-}
-
-static const struct option *find_rule_option(const char *key)
-{
-	for (size_t i = 0; i < RULE_OPTIONS; i++)
-		if (strcmp(rule_options[i].key, key) == 0)
-			return &rule_options[i];
-	for (size_t i = 0; i < OPTIONS; i++)
-		if (options[i].of_rule && strcmp(options[i].key, key) == 0)
-			return &options[i];
-	return NULL;
-}
-
-static bool is_section(const char *name)
-{
-	for (size_t i = 0; i < OPTIONS; i++)
-		if (strcmp(options[i].section, name) == 0)
-			return true;
-	return false;
-}
-
 /* libconfig names a file only for what came by @include. */
 static const char *file_or(const char *file, const char *name)
 {
@@ -381,14 +221,14 @@ static bool read_section(struct arena *a, const char *name, const config_setting
 {
 	const char *title = config_setting_name(section);
 	struct origin from = origin_of(a, name, section, err);
-	if (!is_section(title))
+	if (!config_is_section(title))
 		return unknown(&from, "section", title);
 	if (!config_setting_is_group(section))
 		return fail(err, 500, REASON_CONFIG, "The server is not configured.", "%s: %s must be a group",
 			    from.name, title);
 	for (int i = 0; i < config_setting_length(section); i++) {
 		const config_setting_t *s = config_setting_get_elem(section, (unsigned)i);
-		const struct option *o = find_option(title, config_setting_name(s));
+		const struct option *o = config_find_option(title, config_setting_name(s));
 		from = origin_of(a, name, s, err);
 		if (!o)
 			return unknown(&from, "option", config_setting_name(s));
@@ -421,7 +261,7 @@ static bool read_rule(struct arena *a, const char *name, const config_setting_t 
 			    "%s: rules must be a list of at most %d groups", from.name, MAX_RULES);
 	for (int i = 0; i < config_setting_length(group); i++) {
 		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
-		const struct option *o = find_rule_option(config_setting_name(s));
+		const struct option *o = config_find_rule_option(config_setting_name(s));
 		from = origin_of(a, name, s, err);
 		if (!o)
 			return unknown(&from, "option of a rule", config_setting_name(s));
@@ -455,14 +295,6 @@ static bool read_rules(struct arena *a, const char *name, const config_setting_t
 	return true;
 }
 
-static char *variable_name(struct arena *a, const char *section, const char *key)
-{
-	char *name = arena_printf(a, ENV_PREFIX "%s_%s", section, key);
-	for (char *c = name; *c; c++)
-		*c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
-	return name;
-}
-
 static const char *lowered(struct arena *a, struct str s)
 {
 	char *text = str_dup(a, s);
@@ -478,8 +310,8 @@ static bool set_rule_variable(const struct origin *from, struct str name, const 
 	uint64_t i;
 	if (!take_uint(&name, MAX_RULES, &i) || !take_char(&name, '_'))
 		return fail(from->err, 500, REASON_CONFIG, "The server is not configured.",
-			    "%s: a rule's variable is " ENV_PREFIX "RULES_<number>_<KEY>", from->name);
-	const struct option *o = find_rule_option(lowered(from->a, name));
+			    "%s: a rule's variable is " CONFIG_ENV_PREFIX "RULES_<number>_<KEY>", from->name);
+	const struct option *o = config_find_rule_option(lowered(from->a, name));
 	struct config_rule *rule = rule_at(c, (size_t)i, from->name);
 	if (!rule)
 		return fail(from->err, 500, REASON_CONFIG, "The server is not configured.",
@@ -496,15 +328,15 @@ static bool set_variable(struct arena *a, const char *variable, bool rules, stru
 	take_until(&value, '=', &name);
 	struct origin from = {a, str_dup(a, name), err};
 	struct str key = name;
-	if (!take_word(&key, STR(ENV_PREFIX)) || !value.at)
+	if (!take_word(&key, STR(CONFIG_ENV_PREFIX)) || !value.at)
 		return true;
 	take_until(&key, '_', &section);
 	const char *title = lowered(a, section);
 	if (strcmp(title, "rules") == 0)
 		return !rules || set_rule_variable(&from, key, value.at, c);
-	if (rules || !is_section(title) || !key.at)
+	if (rules || !config_is_section(title) || !key.at)
 		return true;
-	const struct option *o = find_option(title, lowered(a, key));
+	const struct option *o = config_find_option(title, lowered(a, key));
 	if (!o)
 		return unknown(&from, "option", lowered(a, key));
 	return set_text(&from, o, value.at, c, o->of_rule ? (void *)&c->defaults : (void *)c);
@@ -639,12 +471,12 @@ static bool check(const struct config *c, const char *name, struct error *err)
 static bool set_defaults(struct arena *a, struct config *c, struct error *err)
 {
 	struct origin from = {a, "default", err};
-	for (size_t i = 0; i < OPTIONS; i++)
-		if (!set_text(&from, &options[i], options[i].otherwise, c,
-			      options[i].of_rule ? (void *)&c->defaults : (void *)c))
+	for (size_t i = 0; i < n_config_options; i++)
+		if (!set_text(&from, &config_options[i], config_options[i].otherwise, c,
+			      config_options[i].of_rule ? (void *)&c->defaults : (void *)c))
 			return false;
-	for (size_t i = 0; i < RULE_OPTIONS; i++)
-		if (!set_text(&from, &rule_options[i], rule_options[i].otherwise, c, &c->defaults))
+	for (size_t i = 0; i < n_config_rule_options; i++)
+		if (!set_text(&from, &config_rule_options[i], config_rule_options[i].otherwise, c, &c->defaults))
 			return false;
 	c->rules = arena_array(a, struct config_rule, MAX_RULES);
 	return true;
@@ -699,77 +531,4 @@ struct config *config_load(struct arena *a, const char *path, char *const *env, 
 		return NULL;
 	}
 	return config_load_text(a, text, path, env, err);
-}
-
-static void print_value(const struct option *o, struct buf *out)
-{
-	struct str rest = str_of(o->otherwise), piece;
-	switch (o->type) {
-	case BOOL:
-		buf_text(out, o->otherwise);
-		break;
-	case UINT:
-		buf_printf(out, "%s%s", o->otherwise, o->max > INT32_MAX ? "L" : "");
-		break;
-	case TEXT:
-	case URI:
-	case FOLDER:
-	case COLOUR:
-	case CHOICE:
-		buf_printf(out, "\"%s\"", o->otherwise);
-		break;
-	case LIST:
-	case PREFIXES:
-	case FOLDERS:
-		buf_text(out, "[");
-		for (int n = 0; *o->otherwise && take_until(&rest, ',', &piece); n++)
-			buf_printf(out, "%s\"%.*s\"", n ? ", " : "", (int)piece.n, piece.at);
-		buf_text(out, "]");
-		break;
-	}
-}
-
-static void print_option(struct arena *a, const struct option *o, struct buf *out)
-{
-	buf_printf(out, "\n\t# %s\n", o->help);
-	if (o->type == UINT && o->max == UINT64_MAX)
-		buf_printf(out, "\t# From %llu.", (unsigned long long)o->min);
-	else if (o->type == UINT)
-		buf_printf(out, "\t# From %llu to %llu.", (unsigned long long)o->min, (unsigned long long)o->max);
-	else
-		buf_text(out, "\t#");
-	for (int i = 0; o->choices && o->choices[i]; i++)
-		buf_printf(out, "%s%s", i ? " | " : " ", o->choices[i]);
-	buf_printf(out, " %s%s\n\t%s = ", variable_name(a, o->section, o->key),
-		   o->of_rule ? "; a rule may override it" : "", o->key);
-	print_value(o, out);
-	buf_text(out, ";\n");
-}
-
-void config_print_default(struct buf *out)
-{
-	struct arena *a = arena_open();
-	const char *section = "";
-	buf_text(out, "# Lorikeet's configuration. Every option has its default here, and may be left out.\n"
-		      "# The variable named beside an option wins over this file.\n");
-	for (size_t i = 0; i < OPTIONS; i++) {
-		if (strcmp(section, options[i].section) != 0) {
-			buf_printf(out, "%s\n%s: {", *section ? "};\n" : "", options[i].section);
-			section = options[i].section;
-		}
-		print_option(a, &options[i], out);
-	}
-	buf_text(out, "};\n\n# Where originals are, by identifier. Besides its own options a rule may have any\n"
-		      "# option above that says so. Variables: LORIKEET_RULES_0_ROOT and so on.\n"
-		      "rules = (\n\t{\n");
-	for (size_t i = 0; i < RULE_OPTIONS; i++) {
-		buf_printf(out, "\t\t# %s\n\t\t%s = ", rule_options[i].help, rule_options[i].key);
-		if (strcmp(rule_options[i].key, "root") == 0)
-			buf_text(out, "\"/var/lib/lorikeet/images\"");
-		else
-			print_value(&rule_options[i], out);
-		buf_text(out, ";\n");
-	}
-	buf_text(out, "\t}\n);\n");
-	arena_close(a);
 }

@@ -8,6 +8,7 @@
 #include "check.h"
 
 #include "server/config.h"
+#include "server/config_print.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof *(a))
 

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "config_options.h"
+
+static const char *const symlink_words[] = {"no", "inside", "follow", NULL};
+static const char *const sampling_words[] = {"420", "444", "source", NULL};
+static const char *const filter_words[] = {"lanczos", "mitchell", "triangle", NULL};
+static const char *const format_words[] = {"logfmt", "json", NULL};
+static const char *const client_words[] = {"full", "masked", "none", NULL};
+static const char *const request_words[] = {"all", "errors", "slow", NULL};
+static const char *const tif_words[] = {"deflate", "jpeg", NULL};
+static const char *const bitonal_words[] = {"dither", "threshold", NULL};
+static const char *const colour_words[] = {"srgb", "keep", "strip", NULL};
+static const char *const metadata_words[] = {"none", "copyright", "all", NULL};
+static const char *const type_words[] = {"file", NULL};
+
+#define C(section, key, field, type, otherwise, min, max, choices, help) \
+	{section, key, type, offsetof(struct config, field), false, otherwise, min, max, choices, help}
+#define R(section, key, type, otherwise, min, max, choices, help) \
+	{section, #key, type, offsetof(struct config_rule, key), true, otherwise, min, max, choices, help}
+
+const struct option config_options[] = {
+	C("server", "prefixes_2", prefixes_2, PREFIXES, "/iiif/2", 0, 0, NULL,
+	  "Paths below which version 2.1 of the Image API is served. \"/\" is the server's root. (In variables a comma separates the words of a list.)"),
+	C("server", "prefixes_3", prefixes_3, PREFIXES, "/iiif/3", 0, 0, NULL,
+	  "Paths below which version 3.0 is served. A path can serve one version only."),
+	C("server", "base_uri", base_uri, URI, "", 0, 0, NULL,
+	  "Scheme, host and port for ids and links, as https://iiif.example.org; \"\" takes what the web server says."),
+	C("server", "raw_slashes", raw_slashes, BOOL, "false", 0, 0, NULL,
+	  "Identifiers may have unescaped slashes: the last four segments are the parameters."),
+	C("server", "slash_substitute", slash_substitute, TEXT, "", 0, 0, NULL,
+	  "A text that stands for a slash in identifiers, \"\" for none."),
+	C("server", "page_delimiter", page_delimiter, TEXT, ";", 0, 0, NULL,
+	  "Between an identifier and a page number (scan.tif;2), \"\" for no page numbers."),
+	C("server", "requests_per_worker", requests_per_worker, UINT, "10000", 0, UINT32_MAX, NULL,
+	  "A worker retires after this many requests (up to a quarter more) and a minute; 0 never."),
+	C("server", "server_timing", server_timing, BOOL, "false", 0, 0, NULL,
+	  "Send a Server-Timing header with the milliseconds of each stage."),
+	C("server", "start_page", start_page, BOOL, "false", 0, 0, NULL,
+	  "Answer / with a page that shows up to 200 images and their names to everyone, in a viewer and by address."),
+
+	R("limits", max_area, UINT, "100000000", 0, UINT64_MAX, NULL,
+	  "Largest answer in pixels, published as maxArea; 0 for no limit."),
+	R("limits", max_width, UINT, "0", 0, UINT32_MAX, NULL,
+	  "Largest width in pixels, published as maxWidth (and the height's limit if that has none); 0 for no limit."),
+	R("limits", max_height, UINT, "0", 0, UINT32_MAX, NULL,
+	  "Largest height in pixels, published as maxHeight; needs max_width; 0 for no limit."),
+	R("limits", upscale, BOOL, "false", 0, 0, NULL,
+	  "Answers may be larger than the region asked for."),
+	R("limits", min_tile_size, UINT, "256", 1, 8192, NULL,
+	  "Stored tiles smaller than this are announced as multiples, in pixels."),
+	C("limits", "max_request_memory", max_request_memory, UINT, "0", 0, UINT64_MAX, NULL,
+	  "Bytes that one request may need, by the decoders' own estimates; more is 413. 0: three quarters of the memory (RAM or cgroup) divided by workers."),
+	C("limits", "max_source_pixels", max_source_pixels, UINT, "0", 0, UINT64_MAX, NULL,
+	  "Largest original in pixels; larger is 413. 0: eight times max_request_memory."),
+	C("limits", "workers", workers, UINT, "0", 0, 10000, NULL,
+	  "Worker processes that share the machine's memory. 0: twice the processors."),
+
+	C("images", "jpeg_quality", jpeg_quality, UINT, "85", 1, 100, NULL, "Quality of jpg answers."),
+	C("images", "jpeg_sampling", jpeg_sampling, CHOICE, "420", 0, 0, sampling_words,
+	  "Chroma sampling of jpg answers."),
+	C("images", "png_compression", png_compression, UINT, "3", 0, 9, NULL, "zlib level of png answers."),
+	C("images", "webp_quality", webp_quality, UINT, "80", 0, 101, NULL, "Quality of webp answers; 101 is lossless."),
+	C("images", "webp_method", webp_method, UINT, "3", 0, 6, NULL, "From quick (0) to small (6) webp answers."),
+	C("images", "tif_compression", tif_compression, CHOICE, "deflate", 0, 0, tif_words,
+	  "Compression of tif answers; jpeg has jpeg_quality. Transparent and bitonal ones are deflate."),
+	C("images", "jp2_quality", jp2_quality, UINT, "80", 1, 101, NULL, "Quality of jp2 answers; 101 is lossless."),
+	C("images", "avif_quality", avif_quality, UINT, "60", 0, 100, NULL, "Quality of avif answers."),
+	C("images", "background", background, COLOUR, "ffffff", 0, 0, NULL,
+	  "Colour behind transparency and beside turned pictures where the format has no transparency, as rrggbb."),
+	C("images", "bitonal", bitonal, CHOICE, "dither", 0, 0, bitonal_words,
+	  "How bitonal pictures come about: error diffusion, or a threshold in the middle."),
+	R("images", colour, CHOICE, "srgb", 0, 0, colour_words,
+	  "Originals with a profile: converted to sRGB; kept as they are, with the profile where the format takes one; without it."),
+	R("images", metadata, CHOICE, "copyright", 0, 0, metadata_words,
+	  "What of EXIF, XMP and IPTC goes into jpg, png, webp and tif: nothing; rights and credit; all but what is no longer true."),
+	C("images", "magick_formats", magick_formats, LIST, "gif,bmp,pnm,psd", 0, 0, NULL,
+	  "Source formats that ImageMagick may decode: of gif, bmp, pnm, psd."),
+	C("images", "heif_formats", heif_formats, LIST, "heic,avif", 0, 0, NULL,
+	  "Source formats that libheif may decode, where it can: of heic, avif."),
+	C("images", "filter", filter, CHOICE, "lanczos", 0, 0, filter_words, "Resampling filter."),
+	C("images", "tile_size", tile_size, UINT, "512", 64, 8192, NULL,
+	  "Tile side announced for originals without tiles, in pixels."),
+
+	R("access", symlinks, CHOICE, "no", 0, 0, symlink_words,
+	  "Symbolic links below a root: not followed; followed while they stay inside it; followed, also into allowed_roots."),
+	R("access", allowed_roots, FOLDERS, "", 0, 0, NULL, "Absolute folders that links may lead into."),
+	R("access", suffixes, LIST, "", 0, 0, NULL,
+	  "Endings tried in order where an identifier alone names no file, as .tif,.jpg."),
+
+	R("caching", cache_images, UINT, "86400", 0, INT32_MAX, NULL,
+	  "Seconds that clients may keep an image."),
+	R("caching", cache_info, UINT, "300", 0, INT32_MAX, NULL, "Seconds that clients may keep an info.json."),
+	R("caching", immutable, BOOL, "false", 0, 0, NULL,
+	  "Originals never change under their identifier: images are kept for a year."),
+	R("caching", revalidate_after, UINT, "60", 1, INT32_MAX, NULL,
+	  "Seconds after which nginx asks whether its copy is still good (X-Accel-Expires)."),
+
+	R("info", rights, TEXT, "", 0, 0, NULL, "URI of a licence or rights statement for info.json."),
+	R("info", preferred_formats, LIST, "", 0, 0, NULL, "preferredFormats of info.json (3.0), best first."),
+	R("info", info_json, TEXT, "", 0, 0, NULL, "A JSON object of further keys for info.json."),
+	R("info", sidecars, BOOL, "true", 0, 0, NULL,
+	  "Look for IDENTIFIER.json beside the original: further keys and max_width, max_height, max_area."),
+
+	C("log", "format", log_format, CHOICE, "logfmt", 0, 0, format_words, "Form of the log lines."),
+	C("log", "requests", log_requests, CHOICE, "all", 0, 0, request_words,
+	  "Which requests are logged: all, errors (from 400), or slow:500 (took as many milliseconds, or from 500)."),
+	C("log", "client", log_client, CHOICE, "full", 0, 0, client_words,
+	  "Client addresses in the log: full, without their last part, or not at all."),
+};
+
+const struct option config_rule_options[] = {
+	R("rules", prefix, TEXT, "", 0, 0, NULL,
+	  "Identifiers that start with this; it is cut off. The first rule that fits wins."),
+	R("rules", type, CHOICE, "file", 0, 0, type_words, "Where the originals are."),
+	R("rules", root, FOLDER, "", 0, 0, NULL, "Absolute folder of the originals."),
+};
+
+const size_t n_config_options = sizeof config_options / sizeof *config_options;
+const size_t n_config_rule_options = sizeof config_rule_options / sizeof *config_rule_options;
+
+const struct option *config_find_option(const char *section, const char *key)
+{
+	for (size_t i = 0; i < n_config_options; i++)
+		if (strcmp(config_options[i].section, section) == 0 && strcmp(config_options[i].key, key) == 0)
+			return &config_options[i];
+	return NULL;
+}
+
+const struct option *config_find_rule_option(const char *key)
+{
+	for (size_t i = 0; i < n_config_rule_options; i++)
+		if (strcmp(config_rule_options[i].key, key) == 0)
+			return &config_rule_options[i];
+	for (size_t i = 0; i < n_config_options; i++)
+		if (config_options[i].of_rule && strcmp(config_options[i].key, key) == 0)
+			return &config_options[i];
+	return NULL;
+}
+
+bool config_is_section(const char *name)
+{
+	for (size_t i = 0; i < n_config_options; i++)
+		if (strcmp(config_options[i].section, name) == 0)
+			return true;
+	return false;
+}

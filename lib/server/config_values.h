@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef SERVER_CONFIG_VALUES_H
+#define SERVER_CONFIG_VALUES_H
+
+#include "../base/str.h"
+
+/* What is configured. Lists are NULL-terminated arrays. */
+enum config_choice {
+	SYMLINKS_NO = 0, SYMLINKS_INSIDE, SYMLINKS_FOLLOW,
+	SAMPLING_420 = 0, SAMPLING_444, SAMPLING_SOURCE,
+	RESAMPLE_LANCZOS = 0, RESAMPLE_MITCHELL, RESAMPLE_TRIANGLE,
+	LOG_LOGFMT = 0, LOG_JSON,
+	LOG_ALL = 0, LOG_ERRORS, LOG_SLOW,
+	LOG_CLIENT_FULL = 0, LOG_CLIENT_MASKED, LOG_CLIENT_NONE,
+	TIF_DEFLATE = 0, TIF_JPEG,
+	COLOUR_SRGB = 0, COLOUR_KEEP, COLOUR_STRIP,
+	BITONAL_DITHER = 0, BITONAL_THRESHOLD,
+	SOURCE_FILE = 0,
+};
+
+/* What a rule may override; every rule starts as a copy of the defaults. */
+struct config_rule {
+	const char *origin;          /* file and line, or variable, that began it: for messages */
+	/* only in rules */
+	const char *prefix;          /* of the decoded identifier, cut off before the path */
+	int type;                    /* SOURCE_* */
+	const char *root;            /* absolute folder */
+	/* limits */
+	uint64_t max_area, max_width, max_height;   /* pixels, 0 = no limit */
+	bool upscale;
+	uint64_t min_tile_size;
+	/* images */
+	int colour;                  /* COLOUR_* */
+	int metadata;                /* enum metadata_policy */
+	/* access */
+	int symlinks;                /* SYMLINKS_* */
+	const char **allowed_roots;
+	const char **suffixes;
+	/* caching, seconds */
+	uint64_t cache_images, cache_info, revalidate_after;
+	bool immutable;
+	/* info */
+	const char *rights;
+	const char **preferred_formats;
+	const char *info_json;       /* a JSON object of further keys, "" for none */
+	bool sidecars;
+};
+
+struct config {
+	/* server */
+	const char **prefixes_2, **prefixes_3;
+	const char *base_uri;
+	bool raw_slashes;
+	const char *slash_substitute, *page_delimiter;
+	uint64_t requests_per_worker;
+	bool server_timing, start_page;
+	/* limits */
+	uint64_t max_request_memory, max_source_pixels, workers;   /* bytes, pixels; resolved, never 0 */
+	/* images */
+	uint64_t jpeg_quality, png_compression, webp_quality, webp_method, jp2_quality, avif_quality, tile_size;
+	int jpeg_sampling, tif_compression, bitonal, filter;
+	const char *background;      /* six hex digits */
+	const char **magick_formats, **heif_formats;
+	/* log */
+	int log_format, log_client;
+	int log_requests;            /* LOG_ALL ... */
+	uint64_t log_slow_ms;        /* for LOG_SLOW */
+
+	struct config_rule defaults;
+	struct config_rule *rules;
+	size_t n_rules;
+};
+
+#endif
