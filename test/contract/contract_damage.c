@@ -10,15 +10,6 @@
 #define LONGEST_S 10         /* the sanitizers' slowness included */
 #define UNSUPPORTED 30       /* files in the folder of that name, at least */
 
-static struct str load(struct arena *a, const char *name)
-{
-	struct source *s = sample_source(a, name);
-	struct error err;
-	char *bytes = arena_alloc(a, s->validator.length);
-	assert_true(source_read(s, bytes, s->validator.length, 0, &err));
-	return (struct str){bytes, s->validator.length};
-}
-
 /* Opens and reads the whole image; true if both worked. */
 static bool decodes_source(struct arena *a, struct source *s, double step, struct error *err)
 {

@@ -4,7 +4,6 @@
 
 #include <math.h>
 
-#include "image/colour.h"
 #include "memory.h"
 
 static struct picture open_sample(struct arena *a, const char *name)
@@ -27,46 +26,12 @@ static struct image read_sample(struct arena *a, const struct picture *p, struct
 	return image;
 }
 
-/* The sample of a plane at a full-image point. */
-static int at(const struct plane *p, double x, double y)
-{
-	double i = (x - p->x) / p->dx, j = (y - p->y) / p->dy;
-	assert_true(i >= 0 && j >= 0 && i < p->w && j < p->h);
-	return p->at[(size_t)j * p->stride + (size_t)i];
-}
-
-static void colour_at(const struct image *image, double x, double y, int rgb[3])
-{
-	struct plane pixel[3];
-	uint8_t v[3];
-	struct image one = {.model = image->model, .n = image->n};
-	for (int i = 0; i < image->n; i++) {
-		v[i] = (uint8_t)at(&image->plane[i], x, y);
-		pixel[i] = (struct plane){.at = &v[i], .w = 1, .h = 1, .stride = 1, .dx = 1, .dy = 1};
-		one.plane[i] = pixel[i];
-	}
-	if (one.model == MODEL_YCC)
-		colour_ycc_to_rgb(&one);
-	for (int i = 0; i < 3; i++)
-		rgb[i] = v[image->n == 3 ? i : 0];
-}
-
-/* make_images.py, square() */
-static void board_colour(int column, int row, int rgb[3])
-{
-	rgb[0] = 40 + (column * 67 + row * 31) % 176;
-	rgb[1] = 40 + (column * 29 + row * 97) % 176;
-	rgb[2] = 40 + (column * 113 + row * 59) % 176;
-}
-
 static void check_colours(const struct image *image, const struct sample *s)
 {
 	for (int row = 0; row < BOARD; row++)
 		for (int column = 0; column < BOARD; column++) {
 			int want[3], got[3];
-			board_colour(column, row, want);
-			if (s->gray)
-				want[0] = want[1] = want[2] = (299 * want[0] + 587 * want[1] + 114 * want[2] + 500) / 1000;
+			board_colour(column, row, s->gray, want);
 			colour_at(image, (column + 0.5) * W / BOARD, (row + 0.5) * H / BOARD, got);
 			for (int c = 0; c < 3; c++)
 				/* 6 is the ripple over the squares. */
@@ -103,7 +68,7 @@ static void opacity_is_a_plane(void **state)
 		assert_int_equal(p.facts.alpha, clear);
 		assert_int_equal(image.alpha, clear);
 		for (uint32_t x = 150; clear && x < 850; x += 90)
-			assert_in_range(at(&image.plane[image.n], x + 0.5, 300.5), 55 + 200 * x / 1002 - 1,
+			assert_in_range(plane_at(&image.plane[image.n], x + 0.5, 300.5), 55 + 200 * x / 1002 - 1,
 					55 + 200 * x / 1002 + 1);
 		arena_close(a);
 	}
@@ -150,8 +115,8 @@ static void region_is_crop_of_full(void **state)
 					for (uint32_t y = 0; y < q->h; y++)
 						for (uint32_t x = 0; x < q->w; x++)
 							assert_int_equal(q->at[y * q->stride + x],
-									 at(&full.plane[c], q->x + (x + 0.5) * q->dx,
-									    q->y + (y + 0.5) * q->dy));
+									 plane_at(&full.plane[c], q->x + (x + 0.5) * q->dx,
+										  q->y + (y + 0.5) * q->dy));
 				}
 			}
 			arena_close(a);

@@ -2,20 +2,11 @@
 /* JPEG 2000 beyond what every codec promises, on the images of test/data/jp2_images.py. */
 #include <malloc.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "check.h"
+#include "board.h"
 
-#include "image/codecs.h"
-#include "image/colour.h"
 #include "image/jp2_read.h"
 #include "image/jp2_write.h"
-#include "source/source_file.h"
-
-#define BOARD 10
-#define W 1003
-#define H 701
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -114,21 +105,11 @@ static const struct sample samples[] = {
 
 static const struct rect whole = {0, 0, W, H};
 
-static struct source *open_source(struct arena *a, const char *name)
-{
-	const char *folder = getenv("LORIKEET_TEST_IMAGES");
-	struct error err = {0};
-	struct source *source;
-	if (!file_source_open_path(a, arena_printf(a, "%s/%s", folder ? folder : "build/test-images", name), &source, &err))
-		fail_msg("%s: %s", name, err.why);
-	return source;
-}
-
 static struct picture open_sample(struct arena *a, const char *name)
 {
 	struct error err = {0};
 	struct picture p = {0};
-	if (!picture_open(a, decoders, open_source(a, name), 1, &p, &err))
+	if (!picture_open(a, decoders, sample_source(a, name), 1, &p, &err))
 		fail_msg("%s: %s %s", name, err.say, err.why);
 	assert_ptr_equal(p.decoder, &jp2_decoder);
 	return p;
@@ -156,49 +137,16 @@ static struct image read_part(struct arena *a, const struct picture *p, struct r
 	return read_as(a, p, &(struct wants){.region = region, .step_x = step, .step_y = step, .chroma_x = 1, .chroma_y = 1});
 }
 
-/* The sample nearest to a full-image point. */
-static int at(const struct plane *p, double x, double y)
-{
-	double i = floor((x - p->x) / p->dx), j = floor((y - p->y) / p->dy);
-	i = fmin(fmax(i, 0), p->w - 1);
-	j = fmin(fmax(j, 0), p->h - 1);
-	return p->at[(size_t)j * p->stride + (size_t)i];
-}
-
-static void colour_at(const struct image *image, double x, double y, int rgb[3])
-{
-	uint8_t v[3];
-	struct image one = {.model = image->model, .n = image->n};
-	for (int i = 0; i < image->n; i++) {
-		v[i] = (uint8_t)at(&image->plane[i], x, y);
-		one.plane[i] = (struct plane){.at = &v[i], .w = 1, .h = 1, .stride = 1, .dx = 1, .dy = 1};
-	}
-	if (one.model == MODEL_YCC)
-		colour_ycc_to_rgb(&one);
-	for (int i = 0; i < 3; i++)
-		rgb[i] = v[image->n == 3 ? i : 0];
-}
-
-/* make_images.py, square() */
-static void board_colour(int column, int row, int rgb[3])
-{
-	rgb[0] = 40 + (column * 67 + row * 31) % 176;
-	rgb[1] = 40 + (column * 29 + row * 97) % 176;
-	rgb[2] = 40 + (column * 113 + row * 59) % 176;
-}
-
 static void check_colours(const struct image *image, const struct sample *s)
 {
 	for (int row = 0; row < BOARD; row++)
 		for (int column = 0; column < BOARD; column++) {
 			int want[3], got[3], opacity = (int)((column + 0.5) * 510 / BOARD);
 			double x = (column + 0.5) * W / BOARD, y = (row + 0.5) * H / BOARD;
-			board_colour(column, row, want);
-			if (s->model == MODEL_GRAY)
-				want[0] = want[1] = want[2] = (299 * want[0] + 587 * want[1] + 114 * want[2] + 500) / 1000;
-			if (image->alpha && abs(at(&image->plane[image->n], x, y) - (opacity < 255 ? opacity : 255)) > 9)
+			board_colour(column, row, s->model == MODEL_GRAY, want);
+			if (image->alpha && abs(plane_at(&image->plane[image->n], x, y) - (opacity < 255 ? opacity : 255)) > 9)
 				fail_msg("%s square %d,%d: opacity %d for %d", s->file, column, row,
-					 at(&image->plane[image->n], x, y), opacity);
+					 plane_at(&image->plane[image->n], x, y), opacity);
 			colour_at(image, x, y, got);
 			/* 6 is the ripple over the squares; colours that were multiplied by little have lost some. */
 			int more = image->alpha && opacity < 100 ? 9 : 0;
@@ -355,15 +303,6 @@ static void ycc_inside_is_the_same_picture(void **state)
 			}
 		arena_close(a);
 	}
-}
-
-static struct str load(struct arena *a, const char *name)
-{
-	struct source *s = open_source(a, name);
-	struct error err;
-	char *bytes = arena_alloc(a, s->validator.length);
-	assert_true(source_read(s, bytes, s->validator.length, 0, &err));
-	return (struct str){bytes, s->validator.length};
 }
 
 static bool decodes(struct str bytes, struct error *err)

@@ -3,42 +3,24 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "board.h"
 
 #include <libheif/heif.h>
 #include <wand/MagickWand.h>
 
-#include "image/codecs.h"
 #include "image/heif.h"
 #include "image/magick.h"
-#include "source/source_file.h"
-
-#define W 1003
-#define H 701
 
 static const char *image_path(const char *name)
 {
 	static char path[2048];
-	const char *folder = getenv("LORIKEET_TEST_IMAGES");
-	snprintf(path, sizeof path, "%s/%s", folder ? folder : "build/test-images", name);
+	snprintf(path, sizeof path, "%s/%s", images_folder(), name);
 	return path;
-}
-
-static struct str load(struct arena *a, const char *name)
-{
-	struct source *s;
-	struct error err;
-	assert_true(file_source_open_path(a, image_path(name), &s, &err));
-	char *bytes = arena_alloc(a, s->validator.length);
-	assert_true(source_read(s, bytes, s->validator.length, 0, &err));
-	return (struct str){bytes, s->validator.length};
 }
 
 /* The whole picture; false if opening or reading failed. */

@@ -2,20 +2,10 @@
 #ifndef TEST_SAMPLES_H
 #define TEST_SAMPLES_H
 
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "check.h"
-
-#include "image/codecs.h"
-#include "source/source_file.h"
+#include "board.h"
 
 /* The images of test/data/make_images.py that are the board of BOARD x BOARD squares, W x H: every
  * kind that a decoder reads. */
-#define BOARD 10
-#define W 1003
-#define H 701
-
 struct sample {
 	const char *file;
 	bool gray;
@@ -49,20 +39,5 @@ static const struct sample samples[] = {
 	{"clear.tif", false, 0},	{"multiplied.tif", false, 3}, {"spots.tif", false, 0},
 };
 #define SAMPLES (sizeof samples / sizeof *samples)
-
-static inline const char *images_folder(void)
-{
-	const char *folder = getenv("LORIKEET_TEST_IMAGES");
-	return folder ? folder : "build/test-images";
-}
-
-static inline struct source *sample_source(struct arena *a, const char *name)
-{
-	struct error err = {0};
-	struct source *source;
-	if (!file_source_open_path(a, arena_printf(a, "%s/%s", images_folder(), name), &source, &err))
-		fail_msg("%s: %s %s", name, err.say, err.why);
-	return source;
-}
 
 #endif
