@@ -16,6 +16,11 @@ const char *reason_name(enum reason reason)
 		[REASON_TOO_LARGE] = "too-large",
 		[REASON_MEMORY] = "memory",
 		[REASON_IO] = "io",
+		[REASON_ORIGIN] = "origin",
+		[REASON_TIMEOUT] = "timeout",
+		[REASON_THROTTLED] = "throttled",
+		[REASON_DENIED] = "denied",
+		[REASON_BUSY] = "busy",
 		[REASON_CONFIG] = "config",
 		[REASON_INTERNAL] = "internal",
 	};
@@ -27,6 +32,7 @@ bool fail(struct error *err, int status, enum reason reason, const char *say, co
 	err->status = status;
 	err->reason = reason;
 	err->say = say;
+	err->retry_after_s = 0;
 
 	va_list args;
 	va_start(args, why);

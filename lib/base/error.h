@@ -21,6 +21,11 @@ enum reason {
 	REASON_TOO_LARGE,    /* beyond a limit, known before decoding */
 	REASON_MEMORY,       /* memory refused while running */
 	REASON_IO,           /* the source could not be read */
+	REASON_ORIGIN,       /* the origin answers wrongly, or not at all */
+	REASON_TIMEOUT,      /* the origin takes too long */
+	REASON_THROTTLED,    /* the origin asks to come later */
+	REASON_DENIED,       /* the origin does not let us */
+	REASON_BUSY,         /* too many wait already */
 	REASON_CONFIG,
 	REASON_INTERNAL,
 };
@@ -29,6 +34,7 @@ struct error {
 	int status;          /* HTTP status */
 	enum reason reason;
 	const char *say;
+	int retry_after_s;   /* of a 503: what the origin asked for, 0 if it did not */
 	char why[512];
 };
 
