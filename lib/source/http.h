@@ -2,6 +2,7 @@
 #ifndef SOURCE_HTTP_H
 #define SOURCE_HTTP_H
 
+#include "../base/clock.h"
 #include "../base/str.h"
 
 /*
@@ -67,15 +68,6 @@ struct http_body {
 	bool (*write)(void *with, const void *bytes, size_t n, struct error *err);
 	void *with;
 };
-
-/* Whoever waits: late(with) is called once, when clock_us() passes until_us; the call goes on. NULL: nobody. */
-struct patience {
-	int64_t until_us;
-	void (*late)(void *with);
-	void *with;
-	bool is_late;
-};
-void patience_check(struct patience *p);
 
 /*
  * True for 200, 206 (only if `from` was given and If-Range held, from exactly there) and 304 (only if a condition was
