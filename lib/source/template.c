@@ -441,6 +441,7 @@ static bool find_path(struct str name, bool is_url, size_t *from, size_t *to)
 
 bool template_exchange(struct arena *a, struct str name, bool is_url, struct str from, struct str to, struct str *out)
 {
+	struct error ignored;
 	size_t start, end;
 	if (!find_path(name, is_url, &start, &end) || end - start < from.n)
 		return false;
@@ -455,5 +456,6 @@ bool template_exchange(struct arena *a, struct str name, bool is_url, struct str
 		buf_str(b, to);
 	buf_write(b, name.at + end, name.n - end);
 	*out = buf_view(b);
-	return !b->failed;
+	/* "...tif" without ".tif" is "..". */
+	return !b->failed && (!is_url || is_sound_url(*out, &ignored));
 }

@@ -433,6 +433,8 @@ static void exchanging(void **state)
 		{"https://h/a.tif", true, ".tif", " +" NFC, "https://h/a%20+%C3%A9"},
 		{"https://h/a?b", true, "", ".jpg", "https://h/a.jpg?b"},
 		{"https://h/.tif", true, ".tif", "x", "https://h/x"},
+		{"https://h/a/...tif", true, ".tif", ".jpg", "https://h/a/...jpg"},
+		{"https://h/a/...tif", true, ".tif", "", NULL},
 		/* The host is no place for it. */
 		{"https://h.tif", true, ".tif", ".jpg", NULL},
 		{"https://h.tif?a", true, ".tif", ".jpg", NULL},
