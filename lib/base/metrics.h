@@ -12,8 +12,8 @@
  * process that began them, and one mark: what the process is busy with. A marked slot whose byte nobody locks is the
  * trace of a crash.
  *
- * Without a file (path "" or not usable, which metrics_open says) all this works in private memory: the counts are those
- * of this process, and no crash is noticed.
+ * Without a file (path "" or not usable, which metrics_open says) all this works in private memory: the counts are
+ * those of this process, and no crash is noticed.
  */
 #define METRICS_SLOTS 512
 
@@ -45,9 +45,9 @@ enum metric {
 	METRICS
 };
 
-/* Opens or makes the file at path (the format's number is put behind it, so that programs of two formats can run side by
- * side) and takes a slot. False, with a why for the log, if there is no such file now, as with path ""; the counters work
- * all the same. A file or slot of before is given up, as if the process had ended well. */
+/* Opens or makes the file at path (the format's number is put behind it, so that programs of two formats can run side
+ * by side) and takes a slot. False, with a why for the log, if there is no such file now, as with path ""; the counters
+ * work all the same. A file or slot of before is given up, as if the process had ended well. */
 bool metrics_open(const char *path, struct error *err);
 
 /* Opens the file of others to read it, without making it or taking a slot; adding and marking then stay private. */
