@@ -3,6 +3,7 @@
 #define SOURCE_RESOLVER_H
 
 #include "cache.h"
+#include "s3.h"
 #include "template.h"
 
 /*
