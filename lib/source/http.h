@@ -40,7 +40,7 @@ void http_add_header(struct http_headers *headers, const char *line);
 
 struct http_target {
 	const char *url;                /* absolute, encoded; its path is sent as it is */
-	const char *method;             /* "" or NULL is GET; PUT has an empty body: metadata services only */
+	const char *method;             /* NULL is GET; PUT has an empty body: metadata services only */
 	const char *if_none_match;      /* "" or NULL none; so below */
 	const char *if_modified_since;
 	uint64_t from;                  /* resume: bytes that are there already; needs if_range */

@@ -199,11 +199,11 @@ static bool has_valid_keys(const struct s3_credentials *c)
 	return c->now.arena && c->world->now_s() < c->now.expires_s;
 }
 
-/* header may be NULL. */
+/* method NULL is GET; header may be NULL. */
 static bool ask(struct s3_credentials *c, struct arena *a, const char *method, const char *url, const char *header,
 		struct str *answer, struct error *err)
 {
-	int64_t ms = has_valid_keys(c) ? SHORT_MS : str_equal(str_of(method), STR("PUT")) ? TOKEN_MS : WAIT_MS;
+	int64_t ms = has_valid_keys(c) ? SHORT_MS : method ? TOKEN_MS : WAIT_MS;
 	const char *const headers[] = {header, NULL};
 	const struct http_options options = {
 		.connect_ms = ms,
@@ -290,7 +290,7 @@ static enum outcome from_container(struct s3_credentials *c, struct found *f, st
 	const char *header = *token ? arena_printf(f->arena, "Authorization: %s", token) : NULL;
 	struct str text;
 	struct error cause;
-	if (!ask(c, f->arena, "GET", url, header, &text, &cause))
+	if (!ask(c, f->arena, NULL, url, header, &text, &cause))
 		return failed(err, what, cause.why);
 	return parse_role(c, f, text, what, err);
 }
@@ -320,7 +320,7 @@ static bool fetch_role(struct s3_credentials *c, struct arena *a, const char *ba
 	const char *header;
 	struct str names, name;
 	if (!fetch_token(c, a, base, &header, err) ||
-	    !ask(c, a, "GET", arena_printf(a, "%s" ROLES, base), header, &names, err))
+	    !ask(c, a, NULL, arena_printf(a, "%s" ROLES, base), header, &names, err))
 		return false;
 	take_until(&names, '\n', &name);
 	name = str_trim(name);
@@ -329,7 +329,7 @@ static bool fetch_role(struct s3_credentials *c, struct arena *a, const char *ba
 	c->machine_answers = true;
 	c->machine_version = header ? 2 : 1;
 	const char *url = arena_printf(a, "%s" ROLES "%.*s", base, (int)name.n, name.at);
-	return ask(c, a, "GET", url, header, text, err);
+	return ask(c, a, NULL, url, header, text, err);
 }
 
 static enum outcome from_machine(struct s3_credentials *c, struct found *f, struct error *err)
