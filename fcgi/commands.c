@@ -25,7 +25,7 @@ int command_check(const struct config *config)
 {
 	/* A root may be a volume that is mounted later: worth a word, no error. */
 	for (size_t i = 0; i < config->n_rules; i++)
-		if (access(config->rules[i].root, R_OK | X_OK) < 0)
+		if (config->rules[i].type == SOURCE_FILE && access(config->rules[i].root, R_OK | X_OK) < 0)
 			fprintf(stderr, "lorikeet: warning: rules.%zu: root %s: %s\n", i, config->rules[i].root,
 				strerror(errno));
 	printf("%zu rule%s, the configuration is valid\n", config->n_rules, config->n_rules == 1 ? "" : "s");
@@ -51,6 +51,17 @@ static struct call make_call(struct str uri)
 	return call;
 }
 
+/* The part of the web server: from step to step, as the replies say. */
+static void go_on(const struct service *service, struct call *call, struct reply *reply, struct arena *a)
+{
+	static const char name[] = "X-Accel-Redirect: /.iiif/";
+	service_answer(service, call, reply, a);
+	for (struct str rest; rest = buf_view(reply->headers), take_word(&rest, str_of(name));) {
+		take_until(&rest, '/', &call->step);
+		service_answer(service, call, reply, a);
+	}
+}
+
 int command_get(const struct service *service, int n, char *const words[])
 {
 	if (n != 1)
@@ -58,7 +69,7 @@ int command_get(const struct service *service, int n, char *const words[])
 	struct arena *a = arena_open();
 	struct reply reply;
 	struct call call = make_call(str_of(words[0]));
-	service_answer(service, &call, &reply, a);
+	go_on(service, &call, &reply, a);
 	fprintf(stderr, "Status: %d\r\n%.*s", reply.status, (int)reply.headers->n, reply.headers->at);
 	if (*reply.why)
 		fprintf(stderr, "lorikeet: %s: %s\n", reason_name(reply.reason), reply.why);

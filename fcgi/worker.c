@@ -13,6 +13,7 @@
 
 #include "../lib/base/clock.h"
 #include "../lib/base/log.h"
+#include "../lib/base/metrics.h"
 
 #define LEAST_LIFE_S 60
 #define URI_LOG_BYTES 1200
@@ -23,19 +24,30 @@ static struct str param(const FCGX_Request *r, const char *name)
 	return str_of(FCGX_GetParam(name, r->envp));
 }
 
-static struct call read_call(const FCGX_Request *r)
+/* Copies: a fetcher works on when the request, and what it said, has ended. */
+static struct call read_call(const FCGX_Request *r, struct arena *a)
 {
-	return (struct call){
-		.method = param(r, "REQUEST_METHOD"),
-		.uri = param(r, "REQUEST_URI"),
-		.scheme = param(r, "REQUEST_SCHEME"),
-		.host = param(r, "HTTP_HOST"),
-		.prefix = param(r, "LORIKEET_PREFIX"),
-		.accept = param(r, "HTTP_ACCEPT"),
-		.if_none_match = param(r, "HTTP_IF_NONE_MATCH"),
-		.if_modified_since = param(r, "HTTP_IF_MODIFIED_SINCE"),
-		.cors_headers = param(r, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
+	const struct {
+		const char *name;
+		size_t offset;
+	} params[] = {
+		{"REQUEST_METHOD", offsetof(struct call, method)},
+		{"REQUEST_URI", offsetof(struct call, uri)},
+		{"REQUEST_SCHEME", offsetof(struct call, scheme)},
+		{"HTTP_HOST", offsetof(struct call, host)},
+		{"LORIKEET_PREFIX", offsetof(struct call, prefix)},
+		{"LORIKEET_STEP", offsetof(struct call, step)},
+		{"HTTP_ACCEPT", offsetof(struct call, accept)},
+		{"HTTP_IF_NONE_MATCH", offsetof(struct call, if_none_match)},
+		{"HTTP_IF_MODIFIED_SINCE", offsetof(struct call, if_modified_since)},
+		{"HTTP_ACCESS_CONTROL_REQUEST_HEADERS", offsetof(struct call, cors_headers)},
 	};
+	struct call call = {.wants_metrics = param(r, "LORIKEET_METRICS").n > 0};
+	for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
+		struct str value = param(r, params[i].name);
+		*(struct str *)((char *)&call + params[i].offset) = (struct str){str_dup(a, value), value.n};
+	}
+	return call;
 }
 
 /* Without the last byte of an IPv4 address, without the last 80 bits of an IPv6 one; else nothing is shown. */
@@ -88,6 +100,10 @@ static void log_request(const FCGX_Request *r, const struct config *c, const str
 	log_ms(&line, "ms", took_us);
 	if (*reply->source)
 		log_text(&line, "source", str_of(reply->source), URI_LOG_BYTES);
+	if (call->step.n)
+		log_text(&line, "step", call->step, 16);
+	if (reply->is_fallback)
+		log_number(&line, "fallback", 1);
 	if (*reply->source_format)
 		log_text(&line, "format", str_of(reply->source_format), 16);
 	for (int i = 0; i < STAGES; i++)
@@ -114,6 +130,8 @@ static const char *reason_phrase(int status)
 		return "Not Modified";
 	case 400:
 		return "Bad Request";
+	case 403:
+		return "Forbidden";
 	case 404:
 		return "Not Found";
 	case 405:
@@ -124,8 +142,14 @@ static const char *reason_phrase(int status)
 		return "URI Too Long";
 	case 501:
 		return "Not Implemented";
+	case 502:
+		return "Bad Gateway";
 	case 503:
 		return "Service Unavailable";
+	case 504:
+		return "Gateway Timeout";
+	case 507:
+		return "Insufficient Storage";
 	default:
 		return "Internal Server Error";
 	}
@@ -147,18 +171,36 @@ static void write_reply(FCGX_Request *r, const struct reply *reply)
 		}
 }
 
+/* A request in hand, so that it can be ended before the work for it has. */
+struct in_hand {
+	FCGX_Request *request;
+	const struct config *config;
+	const struct call *call;
+	struct arena *a;
+	int64_t start_us;
+};
+
+static void end_request(void *with, const struct reply *reply)
+{
+	struct in_hand *h = with;
+	write_reply(h->request, reply);
+	FCGX_FFlush(h->request->out);
+	log_request(h->request, h->config, h->call, reply, clock_us() - h->start_us, h->a);
+	FCGX_Finish_r(h->request);
+}
+
 static void serve(FCGX_Request *r, const struct config *config, const struct service *service)
 {
 	struct arena *a = arena_open();
-	struct call call = read_call(r);
+	struct call call = read_call(r, a);
+	struct in_hand h = {r, config, &call, a, clock_us()};
 	struct reply reply;
-	int64_t start = clock_us();
 
+	call.early = end_request;
+	call.early_with = &h;
 	service_answer(service, &call, &reply, a);
-	write_reply(r, &reply);
-	FCGX_FFlush(r->out);
-	log_request(r, config, &call, &reply, clock_us() - start, a);
-	FCGX_Finish_r(r);
+	if (!reply.was_early)
+		end_request(&h, &reply);
 	arena_close(a);
 }
 
@@ -203,6 +245,10 @@ int worker_run(const struct config *config, const struct service *service)
 		return 1;
 	}
 	heed_signals();
+	struct error err;
+	if (*config->metrics_file && !metrics_open(config->metrics_file, &err))
+		log_event("warn", "metrics: %s", err.why);
+	metrics_watch_signals();
 	int64_t born = clock_us();
 	uint64_t most = lifetime(config);
 	for (uint64_t served = 0; served < most || clock_us() - born < LEAST_LIFE_S * INT64_C(1000000);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A whole Lorikeet in one folder: nginx with the shipped nginx-sample.conf, supervisor with the shipped
-supervisor.conf, two groups of workers. scripts/run and the end-to-end tests use it.
+supervisor.conf, two groups of workers and two of fetchers. scripts/run and the end-to-end tests use it.
 
     with Stack(folder, binary, config) as stack:
         urllib.request.urlopen(stack.url + "/iiif/3/a.jpg/info.json")
@@ -156,13 +156,17 @@ def check_worker_can_pass(folder):
 
 class Stack:
     GROUPS = ("a", "b")
+    FETCH_GROUPS = ("fetch-a", "fetch-b")
 
-    def __init__(self, folder, binary, config, port=0, workers=2, nginx_conf=REPO / "nginx-sample.conf",
+    def __init__(self, folder, binary, config, port=0, workers=2, fetchers=1, nginx_conf=REPO / "nginx-sample.conf",
                  worker_env=None, address="127.0.0.1", viewer=None):
         self.folder = Path(folder).resolve()
         self.binary, self.config, self.nginx_conf = Path(binary), Path(config), Path(nginx_conf)
-        self.address, self.port, self.workers = address, port, workers
-        self.worker_env = dict(worker_env or {})
+        self.address, self.port, self.workers, self.fetchers = address, port, workers, fetchers
+        self.worker_env = {"LORIKEET_SERVER_METRICS_FILE": self.folder / "run" / "metrics",
+                           "LORIKEET_CACHE_TEMPORARY": self.folder / "run" / "temporary",
+                           "LORIKEET_CACHE_NGINX_FOLDER": self.folder / "cache",
+                           "LORIKEET_CACHE_MAX_WAITING": 2 * fetchers, **(worker_env or {})}
         self.viewer = viewer               # an unpacked openseadragon package, for the start page
         self.root = os.geteuid() == 0
         self.nginx = self.supervisord = None
@@ -200,7 +204,7 @@ class Stack:
     # --- the folder ---
 
     def prepare(self):
-        if len(os.fsencode(self.socket("a"))) > 100:
+        if len(os.fsencode(self.socket("fetch-a"))) > 100:
             raise StackError(f"{self.folder}: too long a name for sockets in it (108 bytes at most)")
         for name in ("", "bin", "run", "log", "nginx"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -246,6 +250,7 @@ class Stack:
             "/etc/lorikeet/lorikeet.conf": f"{self.folder}/lorikeet.conf",
             "/var/log/supervisor/": f"{self.folder}/log/",
             "-f 4 ": f"-f {self.workers} ",
+            "-f 16 ": f"-f {self.fetchers} ",
             'LORIKEET_LIMITS_WORKERS="8"': f'LORIKEET_LIMITS_WORKERS="{2 * self.workers}"{env}',
             "user=lorikeet\n": f"user={WORKER_USER}\n" if self.root else "",
         }))
@@ -283,7 +288,7 @@ class Stack:
 
     def wait_until_serving(self, seconds=30):
         wait_for(f"nginx on port {self.port}", seconds, lambda: self.running() and self.status("/ping") == 200)
-        for group in self.GROUPS:
+        for group in self.GROUPS + self.FETCH_GROUPS:
             self.wait_for_group(group, seconds)
         wait_for("an answer through nginx", seconds,
                  lambda: self.running() and self.status("/lorikeet/is/up") not in (0, 502, 503, 504))
@@ -312,7 +317,8 @@ class Stack:
     def wait_for_group(self, group, seconds=30):
         def answers():
             try:
-                return len(self.worker_pids(group)) == self.workers and ask_socket(self.socket(group))
+                wanted = self.fetchers if group in self.FETCH_GROUPS else self.workers
+                return len(self.worker_pids(group)) == wanted and ask_socket(self.socket(group))
             except (OSError, StackError):
                 return False
         try:
@@ -337,6 +343,7 @@ class Stack:
         return 0
 
     def worker_pids(self, group=None):
+        """The workers of a group; without one of all that answer, not of the fetchers."""
         groups = [group] if group else self.GROUPS
         return [pid for g in groups for pid in children(self.group_pid(g)) if alive(pid)]
 
@@ -348,7 +355,8 @@ class Stack:
     def stop(self):
         pids = []
         if self.supervisord:
-            pids = [self.group_pid(g) for g in self.GROUPS] + self.worker_pids()
+            groups = self.GROUPS + self.FETCH_GROUPS
+            pids = [self.group_pid(g) for g in groups] + [p for g in groups for p in self.worker_pids(g)]
         for process in (self.nginx, self.supervisord):
             if process and process.poll() is None:
                 process.terminate()

@@ -12,7 +12,7 @@
 const char *stage_name(enum stage stage)
 {
 	static const char *const names[STAGES] = {
-		[STAGE_RESOLVE] = "resolve",     [STAGE_OPEN] = "open",     [STAGE_READ] = "read",
+		[STAGE_RESOLVE] = "resolve", [STAGE_FETCH] = "fetch", [STAGE_OPEN] = "open", [STAGE_READ] = "read",
 		[STAGE_COLOUR] = "colour", [STAGE_TRANSFORM] = "transform", [STAGE_ENCODE] = "encode",
 	};
 	return names[stage];

@@ -9,7 +9,7 @@
 #include "config.h"
 
 /* Where the time of an answer goes, for the log and Server-Timing. */
-enum stage { STAGE_RESOLVE, STAGE_OPEN, STAGE_READ, STAGE_COLOUR, STAGE_TRANSFORM, STAGE_ENCODE, STAGES };
+enum stage { STAGE_RESOLVE, STAGE_FETCH, STAGE_OPEN, STAGE_READ, STAGE_COLOUR, STAGE_TRANSFORM, STAGE_ENCODE, STAGES };
 
 const char *stage_name(enum stage stage);
 

@@ -5,13 +5,17 @@
 #include <time.h>
 
 #include "../base/hash.h"
+#include "../base/metrics.h"
 #include "../iiif/info.h"
 #include "../iiif/negotiate.h"
 #include "../image/codecs.h"
 #include "../image/heif.h"
 #include "../image/magick.h"
-#include "../source/resolver.h"
+#include "../source/fetch.h"
+#include "known.h"
+#include "rules.h"
 #include "start_page.h"
+#include "verify.h"
 
 /* Raised whenever the same request gives other pixels than before: part of every ETag. */
 #define PIXELS_VERSION 1
@@ -20,12 +24,17 @@
 #define HEADERS_MAX_BYTES 65536
 #define INFO_MAX_BYTES (1 << 20)
 #define ERROR_CACHE_S 1
+#define RETRY_S 1
 #define IMMUTABLE_S 31536000
+#define FALLBACK_CACHE_S 300
+#define STALE_CACHE_S 5
+#define CANDIDATE_TRIES 8
+#define DEADLY_STRIKES 2
 
 struct service {
 	const struct config *config;
 	struct request_options grammar;
-	struct resolver_rule *rules;
+	struct resolver resolver;
 	enum format formats[FORMATS];      /* that this server writes */
 	size_t n_formats;
 };
@@ -37,9 +46,14 @@ struct job {
 	struct reply *reply;
 	struct arena *a;
 	struct request request;
+	enum { ANY_STEP, FETCH_STEP } step;
+	unsigned round;                    /* how often a fetcher was asked */
 	struct resolved resolved;
 	const struct config_rule *rule;
-	struct picture picture;
+	struct picture picture;            /* its decoder is NULL where the facts were known */
+	bool is_open;                      /* the picture's header was sound */
+	bool is_redirect;                  /* the reply is for the web server only */
+	struct patience patience;          /* of a fetcher's client */
 	struct limits limits;
 	const char *id;                    /* the image's base URI, as the client sees it */
 	struct stopwatch watch;
@@ -97,7 +111,7 @@ static const char *http_date(struct arena *a, int64_t when)
 
 static int64_t last_modified(const struct job *job)
 {
-	int64_t file = job->resolved.source->validator.modified_s;
+	int64_t file = job->resolved.modified_s;
 	int64_t sidecar = job->resolved.sidecar_validator.modified_s;
 	return sidecar > file ? sidecar : file;
 }
@@ -126,17 +140,21 @@ static bool not_modified(const struct job *job, const char *etag)
 		return false;
 	struct tm tm = {0};
 	const char *end = strptime(str_dup(job->a, call->if_modified_since), "%a, %d %b %Y %H:%M:%S GMT", &tm);
-	return end && !*end && last_modified(job) <= (int64_t)timegm(&tm);
+	return end && !*end && last_modified(job) && last_modified(job) <= (int64_t)timegm(&tm);
 }
 
 /* The part of every ETag that speaks of the original: lengths and whole seconds only, so that
  * servers with copies of the same files agree. */
 static void write_validators(const struct job *job, struct buf *b)
 {
-	const struct validator *v = &job->resolved.source->validator, *s = &job->resolved.sidecar_validator;
+	const struct validator *v = &job->resolved.validator, *s = &job->resolved.sidecar_validator;
 	buf_printf(b, "%d|%llu|%lld|%llu|%lld|%u|", PIXELS_VERSION, (unsigned long long)v->length,
-		   (long long)v->modified_s, (unsigned long long)s->length, (long long)s->modified_s,
+		   *v->tag ? 0 : (long long)v->modified_s, (unsigned long long)s->length, (long long)s->modified_s,
 		   job->request.page);
+	if (*v->tag || v->generation)
+		buf_printf(b, "%s|%llu|", v->tag, (unsigned long long)v->generation);
+	if (job->resolved.candidate.is_fallback)
+		buf_printf(b, "%s|", job->resolved.candidate.key);
 }
 
 /*
@@ -148,11 +166,24 @@ static void write_validators(const struct job *job, struct buf *b)
 static bool answer_without_body(struct job *job, const char *etag, uint64_t max_age_s)
 {
 	struct reply *reply = job->reply;
-	bool immutable = job->rule->immutable && job->request.kind == REQUEST_IMAGE;
-	uint64_t accel = immutable ? IMMUTABLE_S : job->rule->revalidate_after;
+	bool fallback = job->resolved.candidate.is_fallback, stale = job->resolved.is_stale;
+	bool immutable = job->rule->immutable && job->request.kind == REQUEST_IMAGE && !fallback;
+	uint64_t accel = immutable ? IMMUTABLE_S : stale ? 1 : job->rule->revalidate_after;
 
+	if (fallback && max_age_s > FALLBACK_CACHE_S)
+		max_age_s = FALLBACK_CACHE_S;
+	if (stale && max_age_s > STALE_CACHE_S)
+		max_age_s = STALE_CACHE_S;
 	header(job, "ETag", etag);
-	header(job, "Last-Modified", http_date(job->a, last_modified(job)));
+	if (last_modified(job))
+		header(job, "Last-Modified", http_date(job->a, last_modified(job)));
+	if (fallback)
+		header(job, "X-IIIF-Fallback", "1");
+	if (fallback)
+		metrics_add(METRIC_FALLBACKS, 1);
+	if (stale)
+		metrics_add(METRIC_CACHE_STALE, 1);
+	reply->is_fallback = fallback;
 	if (immutable)
 		buf_printf(reply->headers, "Cache-Control: public, max-age=%d, immutable\r\n", IMMUTABLE_S);
 	else
@@ -165,26 +196,103 @@ static bool answer_without_body(struct job *job, const char *etag, uint64_t max_
 	return reply->body_is_left_out;
 }
 
-static bool open_picture(struct job *job, struct error *err)
+static bool set_limits(struct job *job, struct error *err)
 {
-	const struct service *s = job->service;
+	struct limits l = {job->rule->max_width, job->rule->max_height, job->rule->max_area, job->rule->upscale};
+	if (!info_limits(str_of(job->rule->info_json), &l, err) || !info_limits(job->resolved.sidecar, &l, err))
+		return false;
+	job->limits = limits_effective(l, &job->picture.facts);
+	return true;
+}
+
+static void count_strikes(void *with, uint64_t original, bool certain)
+{
+	(void)original;
+	*(unsigned *)with += certain ? DEADLY_STRIKES : 1;
+}
+
+/*
+ * An original that a process did not survive is not tried again for an hour: at once, if it died of a bug's signal; at the
+ * second death in a row otherwise, as a kill -9 may be nobody's fault. Sets the mark that tells of this process's own end.
+ */
+static bool survive(struct job *job, struct error *err)
+{
+	const struct resolved *r = &job->resolved;
+	uint64_t original = hash_64(str_of(r->candidate.key));
+	unsigned strikes = r->known.strikes, before = strikes;
+	metrics_crashes(original, count_strikes, &strikes);
+	if (strikes > before)
+		metrics_add(METRIC_CRASHES, 1);
+	if (strikes >= DEADLY_STRIKES) {
+		resolver_judge(&job->service->resolver, r, job->request.identifier, VERDICT_DEADLY, strikes);
+		return verdict_fail(VERDICT_DEADLY, 0, err);
+	}
+	if (strikes > before)
+		resolver_judge(&job->service->resolver, r, job->request.identifier, r->known.verdict, strikes);
+	job->resolved.known.strikes = strikes;
+	metrics_mark(MARK_DECODE, original, 0);
+	return true;
+}
+
+/* A decoding that was survived. */
+static void forgive(struct job *job)
+{
+	metrics_mark(MARK_NONE, 0, 0);
+	if (job->resolved.known.strikes)
+		resolver_judge(&job->service->resolver, &job->resolved, job->request.identifier, job->resolved.known.verdict, 0);
+}
+
+static bool open_original(struct job *job, size_t skip, struct error *err)
+{
 	struct resolved *r = &job->resolved;
-	bool found = resolver_open(job->a, s->rules, s->config->n_rules, job->request.identifier, r, err);
+	struct resolver_wish wish = {.identifier = job->request.identifier, .skip = skip, .was_fetched = job->round > 0,
+				     .facts_suffice = job->request.kind == REQUEST_INFO && job->request.page == 1};
+	struct known_picture known;
+	bool found = resolver_open(job->a, &job->service->resolver, &wish, r, err);
+	/* Facts of a program with another layout. */
+	if (found && !r->source && !known_read(r->known.facts, &known)) {
+		wish.facts_suffice = false;
+		found = resolver_open(job->a, &job->service->resolver, &wish, r, err);
+	}
 	stopwatch_lap(&job->watch, STAGE_RESOLVE);
 	job->reply->source = r->name;
-	if (!found)
-		return false;
-	job->rule = &s->config->rules[r->rule];
+	if (r->rule < job->service->config->n_rules)
+		job->rule = &job->service->config->rules[r->rule];
+	return found;
+}
 
-	bool opened = picture_open(job->a, decoders, r->source, job->request.page, &job->picture, err);
-	job->reply->source_format = job->picture.facts.format;
-	if (opened) {
-		struct limits l = {job->rule->max_width, job->rule->max_height, job->rule->max_area,
-				   job->rule->upscale};
-		opened = info_limits(str_of(job->rule->info_json), &l, err) &&
-			 info_limits(r->sidecar, &l, err);
-		job->limits = limits_effective(l, &job->picture.facts);
+/* What was learnt of a picture behind a network is kept, so that the next info.json needs no file. */
+static void keep_facts(struct job *job)
+{
+	struct original o = job->resolved.known;
+	if (!o.bytes || o.facts.n || job->request.page != 1)
+		return;
+	o.facts = known_write(job->a, &job->picture);
+	cache_keep_facts(job->service->resolver.cache, &o);
+}
+
+static bool open_picture(struct job *job, size_t skip, struct error *err)
+{
+	struct known_picture known;
+	struct picture *p = &job->picture;
+	job->is_open = false;
+	if (!open_original(job, skip, err))
+		return false;
+	if (!job->resolved.source && known_read(job->resolved.known.facts, &known)) {
+		*p = (struct picture){.facts = known.facts};
+		p->metadata.per_cm_x = known.per_cm_x;
+		p->metadata.per_cm_y = known.per_cm_y;
+		job->reply->source_format = p->facts.format;
+		return set_limits(job, err);
 	}
+	bool opened = survive(job, err) &&
+		      picture_open(job->a, decoders, job->resolved.source, job->request.page, p, err) &&
+		      verify_pixels(job->service->config, p, err);
+	job->reply->source_format = p->facts.format;
+	if (opened)
+		keep_facts(job);
+	opened = opened && set_limits(job, err);
+	job->is_open = opened;
 	stopwatch_lap(&job->watch, STAGE_OPEN);
 	return opened;
 }
@@ -197,10 +305,10 @@ static double known_resolution(const struct metadata *m)
 	return square && inch >= 1 && fabs(inch - 72) > 0.01 && fabs(inch - 96) > 0.01 ? m->per_cm_x : 0;
 }
 
-static bool answer_info(struct job *job, struct error *err)
+static bool answer_info(struct job *job, size_t skip, struct error *err)
 {
 	const struct config *c = job->service->config;
-	if (!open_picture(job, err))
+	if (!open_picture(job, skip, err))
 		return false;
 
 	struct info info = {
@@ -269,7 +377,7 @@ static void header_disposition(struct job *job, struct str canonical)
 	buf_text(h, "\r\n");
 }
 
-static bool answer_image(struct job *job, struct error *err)
+static bool answer_image(struct job *job, size_t skip, struct error *err)
 {
 	const struct request *r = &job->request;
 	const struct encoder *encoder = encoder_for(r->format);
@@ -278,7 +386,7 @@ static bool answer_image(struct job *job, struct error *err)
 	if (!encoder)
 		return fail(err, 400, REASON_UNSUPPORTED, "This server does not write this format.", "%s", "");
 	/* Memory is judged here: a HEAD or 304 promises no more than a GET gives. */
-	if (!open_picture(job, err) ||
+	if (!open_picture(job, skip, err) ||
 	    !recipe_make(job->service->config, job->rule, &job->picture, encoder, r, &job->limits, &recipe, err))
 		return false;
 
@@ -299,6 +407,67 @@ static bool answer_image(struct job *job, struct error *err)
 	       recipe_run(job->a, &recipe, &job->watch, &job->reply->body, err);
 }
 
+/* Whether a failure is the original's, so that a fallback may serve; else VERDICT_NONE. */
+static enum verdict judge(const struct job *job, const struct error *err)
+{
+	enum verdict v = job->resolved.source ? verdict_of(err) : VERDICT_NONE;
+	/* A page that is not there, and what this one request asks too much, are not the original's fault. */
+	return v == VERDICT_MISSING || (job->is_open && v != VERDICT_DAMAGED) ? VERDICT_NONE : v;
+}
+
+/* A cached file that is not what was fetched is dropped, and the original asked for again. */
+static bool is_rotten(struct job *job)
+{
+	const struct original *o = &job->resolved.known;
+	return o->bytes && cache_verify_file(job->service->resolver.cache, o);
+}
+
+static bool try_candidates(struct job *job, struct error *err)
+{
+	const struct service *s = job->service;
+	size_t skip = 0;
+	for (int tries = 0; tries < CANDIDATE_TRIES; tries++) {
+		bool ok = job->request.kind == REQUEST_INFO ? answer_info(job, skip, err) : answer_image(job, skip, err);
+		forgive(job);
+		enum verdict verdict = ok || job->resolved.wants_fetch ? VERDICT_NONE : judge(job, err);
+		if (verdict == VERDICT_NONE)
+			return ok;
+		job->reply->headers->n = 0;
+		if (verdict == VERDICT_DAMAGED && is_rotten(job))
+			continue;
+		if (!job->resolved.has_next || !s->resolver.rules[job->resolved.rule].n_fallbacks)
+			return false;
+		resolver_judge(&s->resolver, &job->resolved, job->request.identifier, verdict, 0);
+		skip = job->resolved.index + 1;
+	}
+	return false;
+}
+
+/* To another process. No other header: the web server would add it to the answer. */
+static void redirect(struct job *job, struct reply *reply, const char *step)
+{
+	reply->status = 200;
+	reply->headers->n = 0;
+	reply->body_is_left_out = true;
+	buf_printf(reply->headers, "X-Accel-Redirect: /.iiif/%s/%s\r\n", step,
+		   job->request.kind == REQUEST_INFO ? "info.json" : "image");
+}
+
+/* Where a fetcher must be asked first, that; unless all are waiting already. */
+static bool hand_over(struct job *job, struct error *err)
+{
+	if (job->round >= SERVICE_ROUNDS)
+		return fail(err, 503, REASON_BUSY, "The image is not here yet, please try again.", "fetched twice, and gone again");
+	if (metrics_marked(MARK_FETCH, 0) >= job->service->config->max_waiting) {
+		metrics_add(METRIC_WAITS_REFUSED, 1);
+		return fail(err, 503, REASON_BUSY, "Too many requests wait for origins, please try again.", "max_waiting");
+	}
+	metrics_add(METRIC_CACHE_MISSES, 1);
+	redirect(job, job->reply, arena_printf(job->a, "fetch-%u", job->round + 1));
+	job->is_redirect = true;
+	return true;
+}
+
 static void answer_error(struct job *job, const struct error *err)
 {
 	struct reply *reply = job->reply;
@@ -308,8 +477,8 @@ static void answer_error(struct job *job, const struct error *err)
 	reply->why = arena_strndup(job->a, err->why, strlen(err->why));
 	header(job, "Content-Type", json ? "application/json" : "text/plain; charset=utf-8");
 	buf_printf(reply->headers, "Cache-Control: max-age=%d\r\n", ERROR_CACHE_S);
-	if (err->status == 503)
-		header(job, "Retry-After", "1");
+	if (err->status >= 502 && err->status <= 504)
+		buf_printf(reply->headers, "Retry-After: %d\r\n", err->retry_after_s > 0 ? err->retry_after_s : RETRY_S);
 	if (err->status == 405)
 		header(job, "Allow", "GET, HEAD, OPTIONS");
 	reply->body_is_left_out = is_method(job->call, "HEAD");
@@ -351,7 +520,7 @@ static void answer_preflight(struct job *job)
 static void answer_start_page(struct job *job)
 {
 	const struct service *s = job->service;
-	struct start_page page = {&s->grammar, s->rules, s->config->n_rules, job->call->prefix};
+	struct start_page page = {&s->grammar, s->resolver.rules, s->config->n_rules, job->call->prefix};
 	job->reply->status = 200;
 	header(job, "Content-Type", "text/html; charset=utf-8");
 	header(job, "Content-Security-Policy", start_page_policy(job->a));
@@ -364,6 +533,114 @@ static void answer_start_page(struct job *job)
 		job->reply->body = start_page_write(job->a, &page);
 }
 
+/* --- a fetcher's part --- */
+
+static void header_for_all(struct job *job);
+
+/* The client gets this now; the work goes on. */
+static void reply_early(struct job *job, struct reply *early)
+{
+	const struct call *call = job->call;
+	if (!call->early || job->reply->was_early)
+		return;
+	job->reply->was_early = true;
+	call->early(call->early_with, early);
+}
+
+static void late(void *with)
+{
+	struct job *job = with;
+	struct error err;
+	struct reply *mine = job->reply, early = {.headers = buf_open(job->a, HEADERS_MAX_BYTES), .why = "", .source = mine->source,
+						  .source_format = ""};
+	fail(&err, 503, REASON_TIMEOUT, "The image is not here yet, please try again.", "max_wait_ms; the download goes on");
+	metrics_add(METRIC_WAITS_LATE, 1);
+	job->reply = &early;
+	answer_error(job, &err);
+	header_for_all(job);
+	job->reply = mine;
+	reply_early(job, &early);
+}
+
+static void servable(void *with)
+{
+	struct job *job = with;
+	struct reply early = {.headers = buf_open(job->a, HEADERS_MAX_BYTES), .why = "", .source = "", .source_format = ""};
+	redirect(job, &early, arena_printf(job->a, "pool-%u", job->round));
+	reply_early(job, &early);
+}
+
+static bool verify(void *with, struct source *source, struct error *err)
+{
+	return verify_picture(((struct job *)with)->service->config, source, err);
+}
+
+static bool answer_fetch(struct job *job, struct error *err)
+{
+	const struct config *c = job->service->config;
+	job->patience = (struct patience){clock_us() + (int64_t)c->max_wait_ms * 1000, late, job, false};
+	struct fetch_job fetch = {
+		.resolver = &job->service->resolver, .identifier = job->request.identifier, .max_waiting = (size_t)c->max_waiting,
+		.max_bytes = c->cache_max_bytes, .patience = job->call->early ? &job->patience : NULL,
+		.servable = servable, .verify = verify, .with = job,
+	};
+	bool ok = fetch_run(job->a, &fetch, err);
+	stopwatch_lap(&job->watch, STAGE_FETCH);
+	if (!ok)
+		return false;
+	redirect(job, job->reply, arena_printf(job->a, "pool-%u", job->round));
+	job->is_redirect = true;
+	return true;
+}
+
+static void answer_metrics(struct job *job)
+{
+	struct cache_state state;
+	struct buf *body = buf_open(job->a, INFO_MAX_BYTES);
+	metrics_write(body);
+	cache_stat(job->service->resolver.cache, job->a, &state);
+	const struct {
+		const char *name, *help;
+		uint64_t value;
+	} gauges[] = {
+		{"usable", "Whether the cache's folder can be used.", state.usable},
+		{"bytes", "Bytes of the originals in the cache.", state.totals.bytes},
+		{"originals", "Originals in the cache.", state.totals.files},
+		{"max_bytes", "Bytes that the cache may hold.", state.max_bytes},
+		{"free_bytes", "Bytes free on its volume.", state.free_bytes},
+	};
+	for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
+		buf_printf(body, "# HELP lorikeet_cache_%s %s\n# TYPE lorikeet_cache_%s gauge\nlorikeet_cache_%s %llu\n",
+			   gauges[i].name, gauges[i].help, gauges[i].name, gauges[i].name, (unsigned long long)gauges[i].value);
+	job->reply->status = 200;
+	job->reply->body = buf_view(body);
+	header(job, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+	header(job, "Cache-Control", "no-store");
+}
+
+/* "fetch-N" or "pool-N"; what is not of this form is a first step. */
+static void parse_step(struct job *job)
+{
+	struct str s = job->call->step;
+	uint64_t round = 0;
+	bool fetch = take_word(&s, STR("fetch-"));
+	if ((fetch || take_word(&s, STR("pool-"))) && take_uint(&s, SERVICE_ROUNDS, &round) && !s.n) {
+		job->step = fetch ? FETCH_STEP : ANY_STEP;
+		job->round = (unsigned)round;
+	}
+}
+
+static bool answer_request(struct job *job, struct error *err)
+{
+	if (job->request.kind == REQUEST_BASE) {
+		answer_redirect(job);
+		return true;
+	}
+	if (job->step == FETCH_STEP)
+		return answer_fetch(job, err);
+	return try_candidates(job, err) || (job->resolved.wants_fetch && hand_over(job, err));
+}
+
 static bool answer(struct job *job, struct error *err)
 {
 	const struct call *call = job->call;
@@ -372,6 +649,11 @@ static bool answer(struct job *job, struct error *err)
 	if (query)
 		path.n = (size_t)(query - path.at);
 
+	parse_step(job);
+	if (call->wants_metrics) {
+		answer_metrics(job);
+		return true;
+	}
 	if (is_method(call, "OPTIONS")) {
 		answer_preflight(job);
 		return true;
@@ -390,16 +672,7 @@ static bool answer(struct job *job, struct error *err)
 		return false;
 
 	job->id = make_id(job);
-	switch (job->request.kind) {
-	case REQUEST_BASE:
-		answer_redirect(job);
-		return true;
-	case REQUEST_INFO:
-		return answer_info(job, err);
-	case REQUEST_IMAGE:
-		return answer_image(job, err);
-	}
-	return false;
+	return answer_request(job, err);
 }
 
 static void header_timing(struct job *job)
@@ -410,6 +683,27 @@ static void header_timing(struct job *job)
 		buf_printf(h, "%s%s;dur=%.3f", i ? ", " : "", stage_name((enum stage)i),
 			   (double)job->watch.stage_us[i] / 1000);
 	buf_text(h, "\r\n");
+}
+
+/* The identifier for the CDN: one word, whatever is in it. */
+static void header_tag(struct job *job)
+{
+	static const char *const names[] = {[TAGS_SURROGATE_KEY] = "Surrogate-Key", [TAGS_CACHE_TAG] = "Cache-Tag"};
+	int tag = job->service->config->tag_header;
+	if (tag == TAGS_NONE || !job->request.identifier.n)
+		return;
+	buf_printf(job->reply->headers, "%s: ", names[tag]);
+	buf_uri_segment(job->reply->headers, job->request.identifier);
+	buf_text(job->reply->headers, "\r\n");
+}
+
+static void header_for_all(struct job *job)
+{
+	header(job, "Access-Control-Allow-Origin", "*");
+	header(job, "Access-Control-Expose-Headers", "Link");
+	header_tag(job);
+	if (job->service->config->server_timing)
+		header_timing(job);
 }
 
 void service_answer(const struct service *s, const struct call *call, struct reply *reply,
@@ -426,10 +720,8 @@ void service_answer(const struct service *s, const struct call *call, struct rep
 		reply->body = (struct str){0};
 		answer_error(&job, &err);
 	}
-	header(&job, "Access-Control-Allow-Origin", "*");
-	header(&job, "Access-Control-Expose-Headers", "Link");
-	if (s->config->server_timing)
-		header_timing(&job);
+	if (!job.is_redirect)
+		header_for_all(&job);
 	memcpy(reply->stage_us, job.watch.stage_us, sizeof reply->stage_us);
 	reply->peak_bytes = arena_peak_bytes(a);
 }
@@ -447,22 +739,9 @@ struct service *service_open(struct arena *a, const struct config *c, struct err
 		.slash_substitute = c->slash_substitute,
 		.page_delimiter = c->page_delimiter,
 	};
-	s->rules = arena_array(a, struct resolver_rule, c->n_rules);
-	for (size_t i = 0; i < c->n_rules; i++) {
-		const struct config_rule *r = &c->rules[i];
-		struct limits ignored = {0};
-		s->rules[i] = (struct resolver_rule){
-			.prefix = r->prefix,
-			.file = {r->root, (enum symlinks)r->symlinks, r->allowed_roots},
-			.suffixes = r->suffixes,
-			.sidecars = r->sidecars,
-		};
-		if (!info_limits(str_of(r->info_json), &ignored, err)) {
-			struct error why = *err;
-			fail(err, why.status, why.reason, why.say, "%s: info_json: %.400s", r->origin, why.why);
-			return NULL;
-		}
-	}
+	s->resolver = (struct resolver){rules_make(a, c, err), c->n_rules, rules_open_cache(a, c)};
+	if (!s->resolver.rules)
+		return NULL;
 	for (int f = 0; f < FORMATS; f++)
 		if (encoder_for((enum format)f))
 			s->formats[s->n_formats++] = (enum format)f;

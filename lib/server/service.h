@@ -5,11 +5,24 @@
 #include "recipe.h"
 
 /*
+ * How a request goes from process to process, through the web server (nginx-sample.conf):
+ *
+ *   ""        a worker of the pool answers, unless the original is to be fetched first: then its reply is a redirect to
+ *   fetch-N   a fetcher, which waits for the origin, and whose reply is an error, or a redirect back to
+ *   pool-N    the pool again. N counts: after SERVICE_ROUNDS a worker does not ask for more.
+ *
+ * A redirect is X-Accel-Redirect: /.iiif/STEP/info.json or /.iiif/STEP/image, and no other header.
+ */
+#define SERVICE_ROUNDS 2
+
+/*
  * One request, answered: the whole path from raw URI to headers and body, without any idea of who
  * asks (the FastCGI worker, `lorikeet get`, tests, fuzzers). service_answer never fails: errors
  * become replies.
  */
 struct service;
+
+struct reply;
 
 /* What the web server said. All views live as long as the call; absent ones are empty. */
 struct call {
@@ -18,6 +31,14 @@ struct call {
 	struct str scheme, host, prefix;   /* effective; prefix is put before the path in ids */
 	struct str accept, if_none_match, if_modified_since;
 	struct str cors_headers;           /* Access-Control-Request-Headers */
+	struct str step;                   /* "", fetch-N or pool-N */
+	bool wants_metrics;                /* whoever asks may see them: the answer is that text, whatever the URI */
+	/*
+	 * A fetcher need not let its client wait as long as it works: early(with, reply) is called at most once, and what
+	 * service_answer returns afterwards is for nobody. NULL: the client waits.
+	 */
+	void (*early)(void *with, const struct reply *reply);
+	void *early_with;
 };
 
 struct reply {
@@ -31,6 +52,8 @@ struct reply {
 	const char *source, *source_format;
 	int64_t stage_us[STAGES];
 	size_t peak_bytes;
+	bool is_fallback;                  /* made from a fallback */
+	bool was_early;                    /* early was called: nobody waits for this one */
 };
 
 /* The configuration outlives the service. 500 REASON_CONFIG if its texts make no sense. */

@@ -441,7 +441,7 @@ bool fetch_run(struct arena *a, const struct fetch_job *job, struct error *err)
 			return true;
 		if (outcome == STOP)
 			return false;
-		if (!i || (first.status == 404 && err->status != 404))
+		if (!first.status || (first.status == 404 && err->status != 404))
 			first = *err;
 	}
 	*err = first;

@@ -300,8 +300,9 @@ bool resolver_open(struct arena *a, const struct resolver *resolver, const struc
 
 	struct attempt t = {a, resolver, &resolver->rules[list.rule], wish, r, true};
 	struct error first = {0};
-	for (size_t i = 0; i < list.n; i++) {
+	for (size_t i = wish->skip; i < list.n; i++) {
 		r->candidate = list.at[i];
+		r->index = i;
 		t.is_first = i == 0;
 		r->has_next = i + 1 < list.n;
 		switch (t.rule->type == RULE_FILE ? try_file(&t, err) : try_cached(&t, err)) {
@@ -314,11 +315,11 @@ bool resolver_open(struct arena *a, const struct resolver *resolver, const struc
 			return false;
 		case NEXT:
 			/* What is there and of no use says more than what is not there. */
-			if (!i || (first.status == 404 && err->status != 404))
+			if (!first.status || (first.status == 404 && err->status != 404))
 				first = *err;
 		}
 	}
 	r->name = list.bare;
 	*err = first;
-	return false;
+	return first.status ? false : verdict_fail(VERDICT_MISSING, 0, err);
 }

@@ -68,6 +68,7 @@ bool resolver_list(struct arena *a, const struct resolver *resolver, struct str 
 struct resolver_wish {
 	struct str identifier;
 	bool facts_suffice;                  /* no file need be opened if its facts are known */
+	size_t skip;                         /* candidates not to be tried any more */
 	bool was_fetched;                    /* a fetcher has just done what it could: what is there may be served */
 };
 
@@ -78,6 +79,7 @@ struct resolved {
 	size_t rule;                         /* the one that matched, also when opening failed */
 	const char *name;                    /* below the root, or the URL without its query, for the log */
 	struct candidate candidate;
+	size_t index;                        /* of it, among the candidates */
 	struct original known;               /* what was known of it; key "" if nothing */
 	bool is_stale;                       /* past its time: answers may be kept for a moment only */
 	bool wants_fetch;                    /* it failed because something is to be fetched first */
