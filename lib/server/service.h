@@ -2,18 +2,7 @@
 #ifndef SERVER_SERVICE_H
 #define SERVER_SERVICE_H
 
-#include "recipe.h"
-
-/*
- * How a request goes from process to process, through the web server (nginx-sample.conf):
- *
- *   ""        a worker of the pool answers, unless the original is to be fetched first: then its reply is a redirect to
- *   fetch-N   a fetcher, which waits for the origin, and whose reply is an error, or a redirect back to
- *   pool-N    the pool again. N counts: after SERVICE_ROUNDS a worker does not ask for more.
- *
- * A redirect is X-Accel-Redirect: /.iiif/STEP/info.json or /.iiif/STEP/image, and no other header.
- */
-#define SERVICE_ROUNDS 2
+#include "call.h"
 
 /*
  * One request, answered: the whole path from raw URI to headers and body, without any idea of who
@@ -21,40 +10,6 @@
  * become replies.
  */
 struct service;
-
-struct reply;
-
-/* What the web server said. All views live as long as the call; absent ones are empty. */
-struct call {
-	struct str method;
-	struct str uri;                    /* raw request target, with query */
-	struct str scheme, host, prefix;   /* effective; prefix is put before the path in ids */
-	struct str accept, if_none_match, if_modified_since;
-	struct str cors_headers;           /* Access-Control-Request-Headers */
-	struct str step;                   /* "", fetch-N or pool-N */
-	bool wants_metrics;                /* whoever asks may see them: the answer is that text, whatever the URI */
-	/*
-	 * A fetcher need not let its client wait as long as it works: early(with, reply) is called at most once, and what
-	 * service_answer returns afterwards is for nobody. NULL: the client waits.
-	 */
-	void (*early)(void *with, const struct reply *reply);
-	void *early_with;
-};
-
-struct reply {
-	int status;
-	struct buf *headers;               /* "Name: value\r\n" lines */
-	struct str body;
-	bool body_is_left_out;             /* HEAD and 304: no body, and no Content-Length is known */
-	/* for the log */
-	enum reason reason;
-	const char *why;
-	const char *source, *source_format;
-	int64_t stage_us[STAGES];
-	size_t peak_bytes;
-	bool is_fallback;                  /* made from a fallback */
-	bool was_early;                    /* early was called: nobody waits for this one */
-};
 
 /* The configuration outlives the service. 500 REASON_CONFIG if its texts make no sense. */
 struct service *service_open(struct arena *a, const struct config *config, struct error *err);

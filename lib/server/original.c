@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "original.h"
+
+#include "../base/hash.h"
+#include "../base/metrics.h"
+#include "../iiif/info.h"
+#include "../image/codecs.h"
+#include "known.h"
+#include "verify.h"
+
+#define DEADLY_STRIKES 2
+
+static bool set_limits(struct job *job, struct error *err)
+{
+	struct limits l = {job->rule->max_width, job->rule->max_height, job->rule->max_area, job->rule->upscale};
+	if (!info_limits(str_of(job->rule->info_json), &l, err) || !info_limits(job->resolved.sidecar, &l, err))
+		return false;
+	job->limits = limits_effective(l, &job->picture.facts);
+	return true;
+}
+
+static void count_strikes(void *with, uint64_t original, bool certain)
+{
+	(void)original;
+	*(unsigned *)with += certain ? DEADLY_STRIKES : 1;
+}
+
+/*
+ * An original that a process did not survive is not tried again for an hour: at once, if it died of a bug's signal; at the
+ * second death in a row otherwise, as a kill -9 may be nobody's fault. Sets the mark that tells of this process's own end.
+ */
+static bool survive(struct job *job, struct error *err)
+{
+	const struct resolved *r = &job->resolved;
+	uint64_t original = hash_64(str_of(r->candidate.key));
+	unsigned strikes = r->known.strikes, before = strikes;
+	metrics_crashes(original, count_strikes, &strikes);
+	if (strikes > before)
+		metrics_add(METRIC_CRASHES, 1);
+	if (strikes >= DEADLY_STRIKES) {
+		resolver_judge(&job->service->resolver, r, job->request.identifier, VERDICT_DEADLY, strikes);
+		return verdict_fail(VERDICT_DEADLY, 0, err);
+	}
+	if (strikes > before)
+		resolver_judge(&job->service->resolver, r, job->request.identifier, r->known.verdict, strikes);
+	job->resolved.known.strikes = strikes;
+	metrics_mark(MARK_DECODE, original, 0);
+	return true;
+}
+
+/* A decoding that was survived. */
+void forgive(struct job *job)
+{
+	metrics_mark(MARK_NONE, 0, 0);
+	if (job->resolved.known.strikes)
+		resolver_judge(&job->service->resolver, &job->resolved, job->request.identifier, job->resolved.known.verdict, 0);
+}
+
+static bool open_original(struct job *job, size_t skip, struct error *err)
+{
+	struct resolved *r = &job->resolved;
+	struct resolver_wish wish = {.identifier = job->request.identifier, .skip = skip, .was_fetched = job->round > 0,
+				     .facts_suffice = job->request.kind == REQUEST_INFO && job->request.page == 1};
+	struct known_picture known;
+	bool found = resolver_open(job->a, &job->service->resolver, &wish, r, err);
+	/* Facts of a program with another layout. */
+	if (found && !r->source && !known_read(r->known.facts, &known)) {
+		wish.facts_suffice = false;
+		found = resolver_open(job->a, &job->service->resolver, &wish, r, err);
+	}
+	stopwatch_lap(&job->watch, STAGE_RESOLVE);
+	job->reply->source = r->name;
+	if (r->rule < job->service->config->n_rules)
+		job->rule = &job->service->config->rules[r->rule];
+	return found;
+}
+
+/* What was learnt of a picture behind a network is kept, so that the next info.json needs no file. */
+static void keep_facts(struct job *job)
+{
+	struct original o = job->resolved.known;
+	if (!o.bytes || o.facts.n || job->request.page != 1)
+		return;
+	o.facts = known_write(job->a, &job->picture);
+	cache_keep_facts(job->service->resolver.cache, &o);
+}
+
+bool open_picture(struct job *job, size_t skip, struct error *err)
+{
+	struct known_picture known;
+	struct picture *p = &job->picture;
+	job->is_open = false;
+	if (!open_original(job, skip, err))
+		return false;
+	if (!job->resolved.source && known_read(job->resolved.known.facts, &known)) {
+		*p = (struct picture){.facts = known.facts};
+		p->metadata.per_cm_x = known.per_cm_x;
+		p->metadata.per_cm_y = known.per_cm_y;
+		job->reply->source_format = p->facts.format;
+		return set_limits(job, err);
+	}
+	bool opened = survive(job, err) &&
+		      picture_open(job->a, decoders, job->resolved.source, job->request.page, p, err) &&
+		      verify_pixels(job->service->config, p, err);
+	job->reply->source_format = p->facts.format;
+	if (opened)
+		keep_facts(job);
+	opened = opened && set_limits(job, err);
+	job->is_open = opened;
+	stopwatch_lap(&job->watch, STAGE_OPEN);
+	return opened;
+}
