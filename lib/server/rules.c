@@ -46,7 +46,7 @@ static const struct exchange *split_fallbacks(struct arena *a, const char *const
 	return e;
 }
 
-/* As whom an origin is asked: rules that ask as others must not share what they get. */
+/* As whom an origin is asked, and with which limits: rules that ask otherwise must not share what they get. */
 static const char *account_of(struct arena *a, const struct config_rule *r)
 {
 	struct buf *b = buf_open(a, 1 << 20);
@@ -59,6 +59,11 @@ static const char *account_of(struct arena *a, const struct config_rule *r)
 	}
 	for (const char **h = r->headers; *h; h++) {
 		buf_printf(b, "%s\n", *h);
+		any = true;
+	}
+	/* Hosts by identifier are guarded, and more is asked of originals that have a limit or a sum. */
+	if (*r->allowed_hosts || r->max_original_bytes || r->etag_is_md5) {
+		buf_printf(b, "%d %llu %d\n", *r->allowed_hosts != NULL, (unsigned long long)r->max_original_bytes, r->etag_is_md5);
 		any = true;
 	}
 	if (!any)
