@@ -12,6 +12,8 @@
 #include "nginx_cache.h"
 
 #define TEXT_MAX_BYTES (1 << 20)
+#define IN_IDENTIFIERS " %"
+#define IN_URLS " "
 
 struct command {
 	const struct config *config;
@@ -80,15 +82,16 @@ static size_t readable_length(struct str s)
 {
 	unsigned char c = (unsigned char)*s.at;
 	if (c < 0x80)
-		return c > ' ' && c != 0x7f;
+		return c >= ' ' && c != 0x7f;
 	return c == 0xc2 && s.n > 1 && (unsigned char)s.at[1] < 0xa0 ? 0 : utf8_length(s);
 }
 
-static const char *readable(struct arena *a, const char *text, bool escapes_percent)
+/* besides: what is not to be read as it is either. */
+static const char *readable(struct arena *a, const char *text, const char *besides)
 {
 	struct buf *b = buf_open(a, TEXT_MAX_BYTES);
 	for (struct str s = str_of(text); s.n;) {
-		size_t n = escapes_percent && *s.at == '%' ? 0 : readable_length(s);
+		size_t n = strchr(besides, *s.at) ? 0 : readable_length(s);
 		if (n)
 			buf_write(b, s.at, n);
 		else
@@ -169,9 +172,9 @@ static int init(struct command *c)
 static void print_state_json(const struct command *c, const struct cache_state *s)
 {
 	cJSON *o = cJSON_CreateObject();
-	add_text(o, "folder", readable(c->a, c->config->cache_folder, false));
+	add_text(o, "folder", readable(c->a, c->config->cache_folder, ""));
 	cJSON_AddBoolToObject(o, "usable", s->usable);
-	add_text(o, "why", s->usable ? NULL : readable(c->a, s->why, false));
+	add_text(o, "why", s->usable ? NULL : readable(c->a, s->why, ""));
 	add_text(o, "index", s->usable && *s->index ? s->index : NULL);
 	const struct {
 		const char *name;
@@ -293,11 +296,11 @@ static bool is_mended(const struct command *c, struct arena *a, const struct ori
 static void print_original_json(struct list *l, struct arena *a, const struct original *o, const char *serves)
 {
 	cJSON *row = cJSON_CreateObject();
-	add_text(row, "identifier", readable(a, o->identifier, true));
-	add_text(row, "url", readable(a, o->url, false));
+	add_text(row, "identifier", readable(a, o->identifier, IN_IDENTIFIERS));
+	add_text(row, "url", readable(a, o->url, IN_URLS));
 	add_text(row, "verdict", verdict_name(o->verdict));
 	if (serves)
-		add_text(row, "serves", readable(a, serves, false));
+		add_text(row, "serves", readable(a, serves, IN_URLS));
 	else
 		add_number(row, "bytes", o->bytes);
 	if (!serves) {
@@ -315,9 +318,9 @@ static const char *or_dash(const char *text)
 
 static void print_original(struct arena *a, const struct original *o, const char *serves)
 {
-	const char *identifier = or_dash(readable(a, o->identifier, true)), *url = or_dash(readable(a, o->url, false));
+	const char *identifier = or_dash(readable(a, o->identifier, IN_IDENTIFIERS)), *url = or_dash(readable(a, o->url, IN_URLS));
 	if (serves)
-		printf("%s\t%s\t%s\t%s\n", identifier, url, verdict_name(o->verdict), readable(a, serves, false));
+		printf("%s\t%s\t%s\t%s\n", identifier, url, verdict_name(o->verdict), readable(a, serves, IN_URLS));
 	else
 		printf("%s\t%s\t%llu\t%s\t%s\t%s\t%s\n", identifier, url, (unsigned long long)o->bytes,
 		       or_dash(time_text(a, o->fetched_s)), or_dash(time_text(a, o->checked_s)),
@@ -395,7 +398,7 @@ static bool purge_identifier(struct purge *p, struct str identifier)
 	struct candidates list;
 	struct error err;
 	if (!resolver_list(c->a, c->resolver, identifier, &list, &err)) {
-		complain(readable(c->a, str_dup(c->a, identifier), true), err.why);
+		complain(readable(c->a, str_dup(c->a, identifier), IN_IDENTIFIERS), err.why);
 		return false;
 	}
 	for (size_t i = 0; i < list.n; i++) {
@@ -422,7 +425,7 @@ static void removed_answer(void *with, const char *url)
 {
 	struct purge *p = with;
 	struct arena *a = arena_open();
-	const char *text = readable(a, url, false);
+	const char *text = readable(a, url, IN_URLS);
 	p->answers++;
 	if (p->urls)
 		cJSON_AddItemToArray(p->urls, cJSON_CreateString(text));

@@ -23,8 +23,8 @@ struct walk {
 static void failed(struct walk *w, const char *name)
 {
 	int why = errno;
-	/* nginx's manager removes entries at the same time. */
-	if (why == ENOENT || w->failed)
+	/* nginx's manager removes entries at the same time; links, and files in the place of folders, are not its own. */
+	if (why == ENOENT || why == ELOOP || why == ENOTDIR || w->failed)
 		return;
 	w->failed = true;
 	fail(w->err, 500, REASON_IO, "", "%s: %s", name, strerror(why));
@@ -118,9 +118,10 @@ static void visit_folder(struct walk *w, int above, const char *name, int level)
 bool nginx_cache_purge(const char *folder, const struct nginx_purge *purge, uint64_t *n, struct error *err)
 {
 	struct walk w = {.purge = purge, .err = err};
+	struct stat st;
 	*n = 0;
-	if (access(folder, F_OK) < 0)
-		return fail(err, 500, REASON_IO, "", "%s: %s", folder, strerror(errno));
+	if (stat(folder, &st) < 0 || !S_ISDIR(st.st_mode))
+		return fail(err, 500, REASON_IO, "", "%s: is no folder", folder);
 	visit_folder(&w, AT_FDCWD, folder, 0);
 	*n = w.removed;
 	return !w.failed;
