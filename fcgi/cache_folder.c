@@ -116,7 +116,6 @@ bool cache_check(const struct config *config, const struct service *service)
 		cache_stat(service_resolver(service)->cache, a, &state);
 		if (!state.usable)
 			fprintf(stderr, "lorikeet: warning: cache.folder: %s\n", state.why);
-		cache_act_as_root();
 	}
 	arena_close(a);
 	return ok;

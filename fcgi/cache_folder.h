@@ -16,7 +16,7 @@ void cache_act_as_root(void);
 /* Why a folder, which need not be there yet, cannot be a cache: as cache_folder_fault. */
 const char *cache_place_fault(struct arena *a, const char *folder);
 
-/* The part of `check` that is about the cache: says what is wrong on standard error; false if it is an error. */
+/* The part of `check` that is about the cache: says what is wrong on standard error; false if it is an error. Ends as its owner. */
 bool cache_check(const struct config *config, const struct service *service);
 
 #endif

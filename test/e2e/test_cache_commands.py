@@ -7,6 +7,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import threading
 from datetime import datetime, timezone
 from urllib.parse import quote
 
@@ -179,6 +180,7 @@ def pretend_nfs(folder, at):
     return folder / "nfs.so"
 
 
+@pytest.mark.sanitize
 def test_stat(bare):
     empty = said(bare.run("cache", "stat", "--json"))
     assert empty["usable"] and empty["why"] is None and empty["index"] == "index-1" and empty["folder"] == str(bare.cache)
@@ -239,8 +241,25 @@ def bare_owner(bare):
     return s.st_uid, s.st_gid
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="nobody else can make another user's folder")
+def test_a_temporary_folder_of_another_is_not_read(bare, origin):
+    shutil.rmtree(bare.cache)
+    temporary = bare.folder / "s/run/temporary"
+    temporary.parent.mkdir(parents=True)
+    give_to_worker(temporary.parent)
+    draw(origin.memory.folder / "trap.jpg")
+    fill(bare, "web/trap.jpg")
+    origin.script("/trap.jpg", {"status": 404})
+    fill(bare, "web/trap.jpg")
+    for path in [temporary, *temporary.rglob("*")]:
+        os.chown(path, 0, 0)
+        path.chmod(0o755 if path.is_dir() else 0o666)
+    fill(bare, "web/trap.jpg", status=1)
+
+
 # --- list ---
 
+@pytest.mark.sanitize
 def test_list(bare, origin):
     before = datetime.now(timezone.utc).replace(microsecond=0)
     fill(bare, "web/list.jpg", "web/" + ODD)
@@ -279,6 +298,7 @@ def test_a_thousand_rows(bare):
     assert set(rows(bare, "--damaged")) == {f"even/{i}" for i in range(0, 1000, 2)}
 
 
+@pytest.mark.sanitize
 def test_damaged_and_fallback(bare, origin, disk):
     assert rows(bare, "--damaged") == rows(bare, "--fallback") == {}
     fill(bare, "web/bad.tif", "web/gone.tif", "web/both.tif", "web/pic.jpg", "files/two.tif", "files/mended.tif")
@@ -338,6 +358,7 @@ def test_purge_changes_all_etags_and_empties_nginx(shop, origin):
     assert get(shop, "web/pic.jpg", kinds[1]) not in (before[kinds[1]], after[kinds[1]])
 
 
+@pytest.mark.sanitize
 def test_purge_of_files(shop):
     odd = "files/" + os.fsdecode(BYTES)
     old = {i: get(shop, i) for i in ("files/file.jpg", "files/two.tif", odd)}
@@ -355,6 +376,7 @@ def test_purge_of_files(shop):
     assert get(shop, "files/two.tif") != new["files/two.tif"]
 
 
+@pytest.mark.sanitize
 def test_purge_of_a_prefix_and_of_all(shop):
     for identifier in ("web/a.jpg", "web/b.jpg", "other/c.jpg", "files/deep/three.jpg"):
         get(shop, identifier)
@@ -395,6 +417,8 @@ def test_purge_leaves_what_is_not_nginxs(bare):
     far = cache / "b/cd" / ("0" * 32)
     far.write_bytes(bytes(4090) + b"\nKEY: http://h /iiif/3/far.jpg/info.json \nbody")
     (cache / "b/cd" / ("1" * 32)).symlink_to(mine[1])
+    (cache / "c").symlink_to(cache / "notes")
+    (cache / "d").write_text("no folder")
     done = as_root(bare, "cache", "purge", "--all", "--urls")
     assert done.returncode == 0 and sorted(done.stdout.split()) == ["http://h/iiif/3/far.jpg/info.json", "http://h/iiif/3/x.jpg/info.json"]
     assert all(p.exists() for p in mine) and not yours.exists() and not far.exists()
@@ -410,6 +434,7 @@ def test_purge_without_a_cache(folder, binary, disk):
 
 # --- verify ---
 
+@pytest.mark.sanitize
 def test_verify(bare):
     fill(bare, "web/a.jpg", "web/b.jpg", "web/c.jpg", "web/pic.jpg")
     sound = said(bare.run("cache", "verify", "--json"))
@@ -440,8 +465,23 @@ def test_verify_beside_writers(bare):
         db.executemany("INSERT INTO original(key, bytes) VALUES(?, 5000)", [(f"{i:032x}",) for i in range(600)])
     for name in os.listdir(bare.cache):
         give_to_worker(bare.cache / name)
+    ended, writes = threading.Event(), []
+
+    def write():
+        other = sqlite3.connect(bare.cache / "index-1", timeout=5)
+        while not ended.wait(0.0005):
+            with other:
+                other.execute("UPDATE total SET slice = slice")
+            writes.append(1)
+        other.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = said(bare.run("cache", "verify", "--json"))
+    ended.set()
+    writer.join()
     db.close()
-    assert said(bare.run("cache", "verify", "--json"))["gone"] == 600
+    assert found["gone"] == 600 and len(writes) > 3
     assert said(bare.run("cache", "stat", "--json"))["bytes"] == 0
 
 
