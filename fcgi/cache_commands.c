@@ -165,7 +165,8 @@ static int init(struct command *c)
 		return complain("cache.folder", err.why);
 	printf("%s is a cache\n", folder);
 	if (geteuid() == 0 && stat(folder, &st) == 0 && st.st_uid == 0)
-		fprintf(stderr, "lorikeet: warning: %s belongs to root; give it to the workers' user, with all that is in it\n", folder);
+		fprintf(stderr, "lorikeet: warning: %s belongs to root; give it to the workers' user, with all that is in it\n",
+			folder);
 	return end_output(0);
 }
 
@@ -190,7 +191,8 @@ static void print_state_json(const struct command *c, const struct cache_state *
 static void print_state(const struct command *c, const struct cache_state *s)
 {
 	const struct index_totals *t = &s->totals;
-	printf("folder: %s\nusable: %s%s\n", c->config->cache_folder, s->usable ? "yes" : "no: ", s->usable ? "" : s->why);
+	printf("folder: %s\nusable: %s%s\n", c->config->cache_folder, s->usable ? "yes" : "no: ",
+	       s->usable ? "" : s->why);
 	if (!s->usable)
 		return;
 	printf("index: %s\n", *s->index ? s->index : "cannot be read now");
@@ -199,7 +201,8 @@ static void print_state(const struct command *c, const struct cache_state *s)
 		return;
 	printf("files: %llu\nbytes: %llu of %llu\nwithout a file: %llu\n", (unsigned long long)t->files,
 	       (unsigned long long)t->bytes, (unsigned long long)s->max_bytes, (unsigned long long)t->others);
-	printf("taken up: %d of %d slices%s\n", t->slice, CACHE_SLICES, t->slice < CACHE_SLICES ? ", the index is being made" : "");
+	printf("taken up: %d of %d slices%s\n", t->slice, CACHE_SLICES,
+	       t->slice < CACHE_SLICES ? ", the index is being made" : "");
 }
 
 static int stat_cache(struct command *c)
@@ -254,8 +257,8 @@ static enum standing standing_of(const struct command *c, struct arena *a, const
 	return known && o->bytes ? SERVES : UNKNOWN;
 }
 
-/* The original of a row is the reason why a fallback serves its identifier: that fallback, else NULL. What is damaged is more of a
- * reason than what is missing, as with suffixes only one name is there. */
+/* The original of a row is the reason why a fallback serves its identifier: that fallback, else NULL. What is damaged is
+ * more of a reason than what is missing, as with suffixes only one name is there. */
 static const struct candidate *find_fallback(const struct command *c, struct arena *a, const struct original *row)
 {
 	struct candidates list;
@@ -273,7 +276,8 @@ static const struct candidate *find_fallback(const struct command *c, struct are
 	return NULL;
 }
 
-/* A file that is another now, or gone, has nothing to be mended; what is behind a network loses its verdict with its state. */
+/* A file that is another now, or gone, has nothing to be mended; what is behind a network loses its verdict with its
+ * state. */
 static bool is_mended(const struct command *c, struct arena *a, const struct original *row)
 {
 	struct candidates list;
@@ -318,7 +322,8 @@ static const char *or_dash(const char *text)
 
 static void print_original(struct arena *a, const struct original *o, const char *serves)
 {
-	const char *identifier = or_dash(readable(a, o->identifier, IN_IDENTIFIERS)), *url = or_dash(readable(a, o->url, IN_URLS));
+	const char *identifier = or_dash(readable(a, o->identifier, IN_IDENTIFIERS));
+	const char *url = or_dash(readable(a, o->url, IN_URLS));
 	if (serves)
 		printf("%s\t%s\t%s\t%s\n", identifier, url, verdict_name(o->verdict), readable(a, serves, IN_URLS));
 	else
@@ -540,7 +545,8 @@ static int verify(struct command *c)
 	const struct {
 		const char *name;
 		uint64_t value;
-	} numbers[] = {{"files", v.files}, {"bytes", v.bytes}, {"damaged", v.damaged}, {"adopted", v.adopted}, {"gone", v.gone}};
+	} numbers[] = {{"files", v.files}, {"bytes", v.bytes}, {"damaged", v.damaged}, {"adopted", v.adopted},
+		       {"gone", v.gone}};
 	cJSON *o = c->json ? cJSON_CreateObject() : NULL;
 	if (o)
 		cJSON_AddItemToObject(o, "findings", f.list);

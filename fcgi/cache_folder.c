@@ -99,7 +99,8 @@ static void warn_of_rules(const struct config *config)
 {
 	for (size_t i = 0; i < config->n_rules; i++)
 		if (config->rules[i].type != SOURCE_FILE)
-			fprintf(stderr, "lorikeet: warning: rules.%zu: originals come over the network, but cache.folder is not set\n", i);
+			fprintf(stderr, "lorikeet: warning: rules.%zu: originals come over the network, but cache.folder is not set\n",
+				i);
 }
 
 bool cache_check(const struct config *config, const struct service *service)

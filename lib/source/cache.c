@@ -375,12 +375,22 @@ static void fill_header(struct cache_header *h, const struct original *o)
 	h->header_bytes = cache_header_size(h);
 }
 
+static uint64_t generation_of(struct cache *c, const char *key)
+{
+	struct arena *a = arena_open();
+	struct original o;
+	uint64_t n = cache_find(c, a, key, &o) ? o.validator.generation : 0;
+	arena_close(a);
+	return n;
+}
+
 bool cache_write_open(struct cache *c, struct arena *a, const struct original *o, uint64_t resume_from, uint64_t expected,
 		      struct cache_writer **out, struct error *err)
 {
 	(void)a;
 	struct cache_header h;
 	fill_header(&h, o);
+	h.generation = generation_of(c, o->key);
 	uint64_t need = expected + h.header_bytes;
 	if (too_large(c, need))
 		return refuse_size(c, need, err);
@@ -454,23 +464,17 @@ int cache_writer_fd(const struct cache_writer *w, uint64_t *start)
 	return w->fd;
 }
 
-static uint64_t generation_of(struct cache *c, const char *key)
-{
-	struct arena *a = arena_open();
-	struct original o;
-	uint64_t n = cache_find(c, a, key, &o) ? o.validator.generation : 0;
-	arena_close(a);
-	return n;
-}
-
 bool cache_write_close(struct cache_writer *w, struct original *o, struct error *err)
 {
 	struct store *s = w->store;
 	w->header.length = w->written;
 	w->header.fetched_s = time(NULL);
-	w->header.generation = generation_of(w->cache, o->key);
 	hasher_close_hex(w->sha256, w->header.sha256);
 	w->sha256 = hasher_open(HASH_SHA256);
+	if (w->header.generation != generation_of(w->cache, o->key)) {
+		cache_write_drop(w, false);
+		return fail(err, 503, REASON_IO, SAY, "cache: it was purged while it came");
+	}
 	bool ok = store_ready(s, false) && store_make_room(s, 0) && cache_header_write(w->fd, &w->header, err) &&
 		  store_publish(s, o->key);
 	if (!ok) {
