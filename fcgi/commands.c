@@ -8,6 +8,7 @@
 #include "../lib/image/codecs.h"
 #include "../lib/image/tiff_write.h"
 #include "../lib/source/source_file.h"
+#include "cache_folder.h"
 
 static int complain(const char *what, const struct error *err)
 {
@@ -21,13 +22,15 @@ static int wrong_words(const char *usage)
 	return 2;
 }
 
-int command_check(const struct config *config)
+int command_check(const struct config *config, const struct service *service)
 {
 	/* A root may be a volume that is mounted later: worth a word, no error. */
 	for (size_t i = 0; i < config->n_rules; i++)
 		if (config->rules[i].type == SOURCE_FILE && access(config->rules[i].root, R_OK | X_OK) < 0)
 			fprintf(stderr, "lorikeet: warning: rules.%zu: root %s: %s\n", i, config->rules[i].root,
 				strerror(errno));
+	if (!cache_check(config, service))
+		return 1;
 	printf("%zu rule%s, the configuration is valid\n", config->n_rules, config->n_rules == 1 ? "" : "s");
 	printf("each of %llu workers may take %llu MiB for a request, for originals of up to %llu megapixels\n",
 	       (unsigned long long)config->workers, (unsigned long long)config->max_request_memory >> 20,
@@ -62,10 +65,12 @@ static void go_on(const struct service *service, struct call *call, struct reply
 	}
 }
 
-int command_get(const struct service *service, int n, char *const words[])
+int command_get(const struct config *config, const struct service *service, int n, char *const words[])
 {
 	if (n != 1)
 		return wrong_words("get URI");
+	if (!cache_act_as_owner(config))
+		return 1;
 	struct arena *a = arena_open();
 	struct reply reply;
 	struct call call = make_call(str_of(words[0]));

@@ -9,12 +9,12 @@
  * `lorikeet: what: why`, and returns the exit status: 0 done, 1 it failed, 2 wrong words.
  */
 
-/* `check`: the configuration was read already; are its roots there and readable? */
-int command_check(const struct config *config);
+/* `check`: the configuration was read already; are its roots there and readable, and does the cache lie where it can? */
+int command_check(const struct config *config, const struct service *service);
 
 /* `get URI`: one request, a path or a whole address, without nginx; headers on standard error, body on
  * standard output. */
-int command_get(const struct service *service, int n, char *const words[]);
+int command_get(const struct config *config, const struct service *service, int n, char *const words[]);
 
 /* `info FILE`: what the header of an image file says. */
 int command_info(int n, char *const words[]);

@@ -7,6 +7,7 @@
 
 #include "../lib/base/log.h"
 #include "../lib/server/config_print.h"
+#include "cache_commands.h"
 #include "commands.h"
 #include "worker.h"
 
@@ -23,6 +24,15 @@ static const char usage[] =
 	"  get URI              answer one request: headers on standard error, body on standard output\n"
 	"  info FILE            say what an image file is\n"
 	"  pyramid IN OUT.tif   write a tiled JPEG pyramid\n"
+	"  cache init           make cache.folder a cache\n"
+	"  cache stat           what is in it\n"
+	"  cache list [--damaged | --fallback]\n"
+	"                       originals: all; those that need mending; those instead of which a fallback serves\n"
+	"  cache purge [--urls] IDENTIFIER... | --prefix P | --all\n"
+	"                       forget originals, and take their answers out of nginx's cache (as root);\n"
+	"                       --urls: say which, for the CDN. %XX in identifiers is decoded\n"
+	"  cache verify         compare the cache's files with what was fetched\n"
+	"                       (cache commands but init: also with --json)\n"
 	"  --print-config       the documented default configuration\n"
 	"  --version            the version\n"
 	"\n"
@@ -90,9 +100,11 @@ static int run(struct arena *a, const char *config_file, int n, char *const word
 	if (!n)
 		return serve(config, service);
 	if (strcmp(command, "check") == 0)
-		return command_check(config);
+		return command_check(config, service);
 	if (strcmp(command, "get") == 0)
-		return command_get(service, n - 1, words + 1);
+		return command_get(config, service, n - 1, words + 1);
+	if (strcmp(command, "cache") == 0)
+		return command_cache(config, service, n - 1, words + 1);
 	if (strcmp(command, "pyramid") == 0)
 		return command_pyramid(config, n - 1, words + 1);
 	fputs(usage, stderr);

@@ -289,3 +289,13 @@ struct service *service_open(struct arena *a, const struct config *c, struct err
 			s->formats[s->n_formats++] = (enum format)f;
 	return s;
 }
+
+const struct request_options *service_grammar(const struct service *s)
+{
+	return &s->grammar;
+}
+
+const struct resolver *service_resolver(const struct service *s)
+{
+	return &s->resolver;
+}

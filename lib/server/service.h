@@ -17,4 +17,8 @@ struct service *service_open(struct arena *a, const struct config *config, struc
 void service_answer(const struct service *service, const struct call *call, struct reply *reply,
 		    struct arena *a);
 
+/* How it reads paths, and what it takes identifiers for. */
+const struct request_options *service_grammar(const struct service *service);
+const struct resolver *service_resolver(const struct service *service);
+
 #endif

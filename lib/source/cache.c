@@ -375,12 +375,22 @@ static void fill_header(struct cache_header *h, const struct original *o)
 	h->header_bytes = cache_header_size(h);
 }
 
+static uint64_t generation_of(struct cache *c, const char *key)
+{
+	struct arena *a = arena_open();
+	struct original o;
+	uint64_t n = cache_find(c, a, key, &o) ? o.validator.generation : 0;
+	arena_close(a);
+	return n;
+}
+
 bool cache_write_open(struct cache *c, struct arena *a, const struct original *o, uint64_t resume_from, uint64_t expected,
 		      struct cache_writer **out, struct error *err)
 {
 	(void)a;
 	struct cache_header h;
 	fill_header(&h, o);
+	h.generation = generation_of(c, o->key);
 	uint64_t need = expected + h.header_bytes;
 	if (too_large(c, need))
 		return refuse_size(c, need, err);
@@ -454,23 +464,17 @@ int cache_writer_fd(const struct cache_writer *w, uint64_t *start)
 	return w->fd;
 }
 
-static uint64_t generation_of(struct cache *c, const char *key)
-{
-	struct arena *a = arena_open();
-	struct original o;
-	uint64_t n = cache_find(c, a, key, &o) ? o.validator.generation : 0;
-	arena_close(a);
-	return n;
-}
-
 bool cache_write_close(struct cache_writer *w, struct original *o, struct error *err)
 {
 	struct store *s = w->store;
 	w->header.length = w->written;
 	w->header.fetched_s = time(NULL);
-	w->header.generation = generation_of(w->cache, o->key);
 	hasher_close_hex(w->sha256, w->header.sha256);
 	w->sha256 = hasher_open(HASH_SHA256);
+	if (w->header.generation != generation_of(w->cache, o->key)) {
+		cache_write_drop(w, false);
+		return fail(err, 503, REASON_IO, SAY, "cache: it was purged while it came");
+	}
 	bool ok = store_ready(s, false) && store_make_room(s, 0) && cache_header_write(w->fd, &w->header, err) &&
 		  store_publish(s, o->key);
 	if (!ok) {
@@ -501,17 +505,22 @@ bool cache_init(const char *folder, struct error *err)
 	return store_init(folder, err);
 }
 
-void cache_purge(struct cache *c, const struct original *o)
+bool cache_purge(struct cache *c, const struct original *o)
 {
 	struct store *const stores[] = {&c->main, &c->temporary};
+	bool noted = false, failed = false;
 	for (int i = 0; i < 2; i++) {
 		struct store *s = stores[i];
-		if (!store_ready(s, false))
+		if (!store_ready(s, false)) {
+			failed |= *s->folder && !s->temporary;
 			continue;
-		if (s->index)
-			store_check(s, cache_index_purge(s->index, o, (uint64_t)time(NULL)));
+		}
+		bool ok = s->index && store_check(s, cache_index_purge(s->index, o, (uint64_t)time(NULL)));
 		store_unlink_file(s, o->key);
+		noted |= ok;
+		failed |= !ok;
 	}
+	return noted && !failed;
 }
 
 void cache_stat(struct cache *c, struct arena *a, struct cache_state *state)
@@ -527,9 +536,25 @@ void cache_stat(struct cache *c, struct arena *a, struct cache_state *state)
 		state->index = arena_printf(a, "index-%u", s->number);
 }
 
+/* Piece by piece: a statement that stays open for as long as `each` takes holds its snapshot, so that the log cannot be written
+ * back, and `each` could not write, as SQLite lets nobody write on top of a state that another has changed since. */
 bool cache_walk(struct cache *c, bool (*each)(void *with, const struct original *o), void *with)
 {
-	return store_ready(&c->main, false) && c->main.index && store_check(&c->main, cache_index_walk(c->main.index, each, with));
+	struct store *s = &c->main;
+	char after[CACHE_KEY_BYTES] = "";
+	bool ok, go_on = true;
+	size_t n;
+	do {
+		struct arena *a = arena_open();
+		struct original *rows = arena_array(a, struct original, INDEX_ROWS);
+		ok = store_ready(s, false) && s->index && store_check(s, cache_index_rows(s->index, a, after, rows, &n));
+		for (size_t i = 0; ok && go_on && i < n; i++)
+			go_on = each(with, &rows[i]);
+		if (ok && n)
+			memcpy(after, rows[n - 1].key, sizeof after);
+		arena_close(a);
+	} while (ok && go_on && n == INDEX_ROWS);
+	return ok;
 }
 
 struct verification {
@@ -537,6 +562,7 @@ struct verification {
 	struct cache_verified *v;
 	void (*found)(void *with, const char *key, const char *what);
 	void *with;
+	bool failed;
 };
 
 static void verify_file(void *with, const char *key, int fd, const struct cache_header *h)
@@ -547,7 +573,8 @@ static void verify_file(void *with, const char *key, int fd, const struct cache_
 	job->v->files++;
 	if (!h || !cache_file_verify(fd, h, &err)) {
 		job->v->damaged++;
-		job->found(job->with, key, h ? err.why : "no header that fits its length");
+		job->found(job->with, key, !h ? "has no header that fits its length"
+					      : err.reason == REASON_DAMAGED ? "is not what was fetched" : err.why);
 		drop_from(s, key);
 		return;
 	}
@@ -559,30 +586,43 @@ static void verify_file(void *with, const char *key, int fd, const struct cache_
 	}
 }
 
+static bool is_there(const struct store *s, const char *key)
+{
+	int fd = store_open_file(s, key);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || errno != ENOENT;
+}
+
+/* Looks again inside the transaction: whoever publishes a file meanwhile notes it after that. */
 static bool forget_gone(void *with, const struct original *o)
 {
 	struct verification *job = with;
-	int fd = o->bytes ? store_open_file(&job->cache->main, o->key) : -1;
-	if (fd >= 0)
-		close(fd);
-	if (!o->bytes || fd >= 0)
+	struct store *s = &job->cache->main;
+	if (!o->bytes || is_there(s, o->key))
 		return true;
-	job->v->gone++;
-	job->found(job->with, o->key, "is in the index, but has no file");
-	cache_index_unstore(job->cache->main.index, o->key);
-	return true;
+	job->failed = !store_ready(s, false) || !s->index || !store_check(s, cache_index_begin(s->index));
+	if (job->failed)
+		return false;
+	bool gone = !is_there(s, o->key) && cache_index_unstore(s->index, o->key) == INDEX_OK;
+	job->failed = !store_check(s, cache_index_end(s->index, true));
+	if (gone && !job->failed) {
+		job->v->gone++;
+		job->found(job->with, o->key, "is in the index, but has no file");
+	}
+	return !job->failed;
 }
 
 bool cache_verify(struct cache *c, struct cache_verified *v, void (*found)(void *with, const char *key, const char *what), void *with)
 {
-	struct verification job = {c, v, found, with};
+	struct verification job = {c, v, found, with, false};
 	*v = (struct cache_verified){0};
 	if (!store_ready(&c->main, false) || c->main.lock_fd < 0)
 		return false;
 	for (int i = 0; i < CACHE_SLICES; i++)
 		store_walk_slice(&c->main, i, verify_file, &job);
 	store_drop_old_parts(&c->main);
-	return cache_walk(c, forget_gone, &job);
+	return cache_walk(c, forget_gone, &job) && !job.failed;
 }
 
 const char *cache_folder_fault(const char *folder)

@@ -84,7 +84,8 @@ bool cache_write_open(struct cache *c, struct arena *a, const struct original *o
 bool cache_write(struct cache_writer *w, const void *bytes, size_t n, struct error *err);
 uint64_t cache_written(const struct cache_writer *w);
 int cache_writer_fd(const struct cache_writer *w, uint64_t *start);    /* to check sums over the body */
-/* Publishes it. o's validator (but its length), texts and times are what it gets; its generation is the one known of the key. */
+/* Publishes it. o's validator (but its length), texts and times are what it gets; its generation is the one known of the
+ * key. 503 REASON_IO also if it was purged meanwhile: what came may be the old. */
 bool cache_write_close(struct cache_writer *w, struct original *o, struct error *err);
 void cache_write_drop(struct cache_writer *w, bool keep);
 
@@ -96,8 +97,8 @@ void cache_drop(struct cache *c, const char *key);              /* the file only
 /* Makes the marker and the folders. 500 if there is something else, or a format that is not ours. */
 bool cache_init(const char *folder, struct error *err);
 
-/* Forgets an original, and raises its generation, so that every ETag changes. */
-void cache_purge(struct cache *c, const struct original *o);
+/* Forgets an original, and raises its generation, so that every ETag changes. False: that could not be noted. */
+bool cache_purge(struct cache *c, const struct original *o);
 
 struct cache_state {
 	bool usable;
@@ -107,6 +108,8 @@ struct cache_state {
 	const char *index;              /* its name */
 };
 void cache_stat(struct cache *c, struct arena *a, struct cache_state *state);
+/* Calls each(with, o) for all that is known in the main folder; false from it ends the walk. It may use and change the
+ * cache, and take its time; what appears meanwhile may be left out. False: not all could be read. */
 bool cache_walk(struct cache *c, bool (*each)(void *with, const struct original *o), void *with);
 
 /* Compares files and index, in slices: takes up files that are not known, forgets rows whose file is gone, drops what is

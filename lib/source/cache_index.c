@@ -36,7 +36,7 @@ static const char schema[] =
 
 enum statement {
 	FIND, STORE, ADOPT, CHECKED, JUDGE, FACTS, CLAIM, USED, UNSTORE, PURGE, TOTALS, BEGIN, COMMIT, ROLLBACK, SET_SLICE,
-	OLDEST, TRIM, WALK, STATEMENTS
+	OLDEST, TRIM, ROWS, STATEMENTS
 };
 
 /* A file that appears ends the verdicts missing (2) and failed (7). Parameters have the numbers that run_original gives, or ?1 the key and ?2.. numbers. */
@@ -82,7 +82,7 @@ static const char *const texts[STATEMENTS] = {
 	[OLDEST] = "SELECT " COLUMNS " FROM original WHERE bytes > 0 ORDER BY used LIMIT 1",
 	[TRIM] = "DELETE FROM original WHERE key IN (SELECT key FROM original WHERE bytes = 0 ORDER BY used LIMIT"
 		 " max(0, (SELECT others FROM total) - ?2))",
-	[WALK] = "SELECT " COLUMNS " FROM original ORDER BY key",
+	[ROWS] = "SELECT " COLUMNS " FROM original WHERE key > ?1 ORDER BY key LIMIT ?2",
 };
 
 struct cache_index {
@@ -416,22 +416,20 @@ enum index_result cache_index_totals(struct cache_index *x, struct index_totals 
 	return r == INDEX_OK && code != SQLITE_ROW ? INDEX_BROKEN : r;
 }
 
-enum index_result cache_index_walk(struct cache_index *x, bool (*each)(void *with, const struct original *o), void *with)
+enum index_result cache_index_rows(struct cache_index *x, struct arena *a, const char *after, struct original *rows, size_t *n)
 {
 	sqlite3_stmt *s;
-	enum index_result r = prepare(x, WALK, &s);
+	enum index_result r = prepare(x, ROWS, &s);
+	*n = 0;
 	if (r != INDEX_OK)
 		return r;
+	sqlite3_bind_text(s, 1, after, -1, SQLITE_STATIC);
+	sqlite3_bind_int(s, 2, INDEX_ROWS);
 	int code;
-	bool go_on = true;
-	while (go_on && (code = sqlite3_step(s)) == SQLITE_ROW) {
-		struct arena *a = arena_open();
-		struct original o;
-		read_row(a, s, &o);
-		go_on = each(with, &o);
-		arena_close(a);
-	}
-	r = go_on ? judge(x, code) : INDEX_OK;
+	while ((code = sqlite3_step(s)) == SQLITE_ROW)
+		read_row(a, s, &rows[(*n)++]);
+	r = judge(x, code);
 	sqlite3_reset(s);
+	sqlite3_clear_bindings(s);
 	return r;
 }

@@ -84,7 +84,8 @@ enum index_result cache_index_oldest(struct cache_index *index, struct arena *a,
 /* Drops rows without a file, those that were not touched for longest, until `keep` are left. */
 enum index_result cache_index_trim_others(struct cache_index *index, uint64_t keep);
 
-/* Calls each(with, o) for all rows in the order of keys; false from it ends the walk. */
-enum index_result cache_index_walk(struct cache_index *index, bool (*each)(void *with, const struct original *o), void *with);
+/* The next INDEX_ROWS rows behind a key in the order of keys ("" all); fewer are the last. */
+#define INDEX_ROWS 256
+enum index_result cache_index_rows(struct cache_index *index, struct arena *a, const char *after, struct original *rows, size_t *n);
 
 #endif

@@ -223,16 +223,22 @@ static bool make_folders(int fd)
 }
 
 /* Another user's folder may be a trap: others can write there what we would serve. */
-static bool make_temporary(const struct store *s)
+static bool is_own_folder(const char *folder)
 {
 	struct stat st;
+	bool own = lstat(folder, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022);
+	if (!own)
+		errno = EPERM;
+	return own;
+}
+
+static bool make_temporary(const struct store *s)
+{
 	char path[PATH_MAX];
 	if (mkdir(s->folder, 0700) < 0 && errno != EEXIST)
 		return false;
-	if (lstat(s->folder, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || st.st_mode & 022) {
-		errno = EPERM;
+	if (!is_own_folder(s->folder))
 		return false;
-	}
 	snprintf(path, sizeof path, "%s/" MARKER, s->folder);
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	bool ok = fd >= 0 && write(fd, MARKER_TEXT, strlen(MARKER_TEXT)) > 0;
@@ -280,7 +286,7 @@ bool store_ready(struct store *s, bool make)
 	}
 	if (s->temporary && !make && access(s->folder, F_OK) < 0)
 		return false;
-	if (s->temporary && make && !make_temporary(s))
+	if (s->temporary && !(make ? make_temporary(s) : is_own_folder(s->folder)))
 		return unusable(s, "%s: %s", strerror(errno));
 	return open_folder(s);
 }
@@ -319,7 +325,7 @@ bool store_init(const char *folder, struct error *err)
 	bool there = is_marker_there(fd, folder, err);
 	if (!there && !is_empty(fd))
 		fail(err, 500, REASON_CONFIG, "", "%s: there are other things in it", folder);
-	else if (!there && (!make_folders(fd) || !write_text(fd, MARKER, MARKER_TEXT)))
+	else if (!there && (!write_text(fd, MARKER, MARKER_TEXT) || !make_folders(fd)))
 		fail(err, 500, REASON_CONFIG, "", "%s: %s", folder, strerror(errno));
 	close(fd);
 	return err->status == 0;

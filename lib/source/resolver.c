@@ -170,7 +170,8 @@ struct attempt {
 static bool is_refused(const struct attempt *t, const struct validator *validator, struct error *err)
 {
 	const struct original *o = &t->r->known;
-	if (!*o->key || !verdict_counts(o, validator) || (o->verdict != VERDICT_DEADLY && !t->rule->n_fallbacks))
+	if (!*o->key || o->verdict == VERDICT_FAILED || !verdict_counts(o, validator) ||
+	    (o->verdict != VERDICT_DEADLY && !t->rule->n_fallbacks))
 		return false;
 	verdict_fail(o->verdict, o->status, err);
 	return true;
