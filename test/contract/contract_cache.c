@@ -646,5 +646,8 @@ int main(void)
 		cmocka_unit_test(init_is_careful),
 		cmocka_unit_test(walks_and_totals),
 	};
+	/* One alone: LORIKEET_TEST=name. */
+	if (getenv("LORIKEET_TEST"))
+		cmocka_set_test_filter(getenv("LORIKEET_TEST"));
 	return cmocka_run_group_tests(tests, box_set_up, box_tear_down);
 }
