@@ -21,6 +21,7 @@
 #define POLL_US 20000
 #define FULL_US 10000000
 #define ADOPT_US 20000
+#define HEADER_TRIES 8
 #define SAY "The image cannot be fetched now."
 
 struct cache {
@@ -355,12 +356,13 @@ static bool refuse_size(const struct cache *c, uint64_t n, struct error *err)
 		    (unsigned long long)n, (unsigned long long)c->main.max_bytes);
 }
 
-/* errno ENOSPC or the like if it was room that lacked. */
+/* What an eviction frees may be taken by others, or by the index's own log. */
 static bool write_header(struct cache_writer *w, struct error *err)
 {
-	if (cache_header_write(w->fd, &w->header, err))
-		return true;
-	return lacks_room(errno) && store_evict(w->store, w->header.header_bytes) && cache_header_write(w->fd, &w->header, err);
+	for (int i = 0; !cache_header_write(w->fd, &w->header, err); i++)
+		if (i == HEADER_TRIES || !lacks_room(errno) || !store_evict(w->store, w->header.header_bytes))
+			return false;
+	return true;
 }
 
 static bool prepare_part(struct cache_writer *w, uint64_t resume_from, struct error *err)

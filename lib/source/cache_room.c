@@ -12,6 +12,7 @@
 #define PATROL_S 300
 #define ROOM_US 100000
 #define EVICT_AT_ONCE 8
+#define FULL_BYTES 262144
 #define KEEP_OTHERS 100000
 
 /* --- walking --- */
@@ -176,23 +177,33 @@ static bool evict_oldest(struct store *s, uint64_t *freed, uint64_t *unlinked)
 	return found;
 }
 
-bool store_evict(struct store *s, uint64_t n)
+static bool evict(struct store *s, uint64_t n)
 {
 	uint64_t freed = 0, unlinked = 0;
 	while (freed < n && s->index && store_check(s, cache_index_begin(s->index, true))) {
+		uint64_t before = unlinked;
 		bool more = true;
 		for (int i = 0; i < EVICT_AT_ONCE && more && freed < n; i++)
 			more = evict_oldest(s, &freed, &unlinked);
 		enum index_result r = cache_index_end(s->index, true);
-		/* The rows are still there, so only what was really unlinked is room. */
+		/* The rows are still there, so only what was really unlinked is room; maybe enough for the index to go on. */
 		if (r == INDEX_FULL) {
 			cache_index_shrink(s->index);
-			return unlinked >= n;
+			freed = unlinked;
+			more = unlinked > before;
+		} else if (!store_check(s, r)) {
+			break;
 		}
-		if (!store_check(s, r) || !more)
+		if (!more)
 			break;
 	}
 	return freed >= n;
+}
+
+/* Enough that the index, which notes what is evicted, does not take it all. */
+bool store_evict(struct store *s, uint64_t n)
+{
+	return evict(s, n > FULL_BYTES ? n : FULL_BYTES);
 }
 
 /* How many bytes have to go so that n more fit. */
@@ -204,7 +215,7 @@ static bool lacking(struct store *s, uint64_t n, uint64_t parts, uint64_t *bytes
 	if (t.others > KEEP_OTHERS + KEEP_OTHERS / 10)
 		store_check(s, cache_index_trim_others(s->index, KEEP_OTHERS));
 	uint64_t all = t.bytes + parts + n, wanted = n + s->min_free_bytes;
-	*bytes = all > s->max_bytes ? all - s->max_bytes : wanted > store_free_bytes(s) ? 1 : 0;
+	*bytes = all > s->max_bytes ? all - s->max_bytes : wanted > store_free_bytes(s) ? FULL_BYTES : 0;
 	return true;
 }
 
@@ -218,7 +229,7 @@ bool store_make_room(struct store *s, uint64_t n)
 	while (lacking(s, n, parts, &bytes)) {
 		if (!bytes)
 			return true;
-		if (store_evict(s, bytes))
+		if (evict(s, bytes))
 			continue;
 		/* All that is left are the index's log and parts: such as could be resumed, but who is asked for now goes first. */
 		if (last || !s->index)

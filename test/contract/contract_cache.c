@@ -337,7 +337,7 @@ static void locks_outlive_the_index(void **state)
 	const char *folder = new_folder("outlive");
 	struct box b = open_box(folder, MAX, NULL), other = open_box(folder, MAX, NULL);
 	struct original o = original_of(1, "e"), got;
-	struct cache_writer *w;
+	struct cache_writer *w = NULL;
 	struct error err = {0};
 	char body[LARGEST];
 	size_t n = body_of(o.key, "e", body);

@@ -497,7 +497,7 @@ static void purges_tell_whether_they_hold(void **state)
 	const char *folder = new_folder("hold");
 	struct box b = open_box(folder, BOUND, NULL);
 	struct original o = original_of(1, "e");
-	sqlite3 *db;
+	sqlite3 *db = NULL;
 	must(insert(&b, 1, "e") && sqlite3_open(in(folder, "index-1"), &db) == SQLITE_OK);
 	must(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
 	assert_false(cache_purge(b.c, &o));
