@@ -233,8 +233,7 @@ static void drop_from(struct store *s, const char *key)
 	if (!store_ready(s, false))
 		return;
 	store_unlink_file(s, key);
-	if (s->index)
-		store_check(s, cache_index_unstore(s->index, key));
+	store_forget(s, key, true);
 }
 
 void cache_drop(struct cache *c, const char *key)

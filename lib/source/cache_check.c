@@ -22,8 +22,7 @@ static void verify_file(void *with, const char *key, int fd, const struct cache_
 		job->v->damaged++;
 		job->found(job->with, key, h ? err.why : "no header that fits its length");
 		store_unlink_file_of(s, key, fd);
-		if (s->index)
-			store_check(s, cache_index_unstore(s->index, key));
+		store_forget(s, key, true);
 		return;
 	}
 	struct arena *a = arena_open();
@@ -51,7 +50,7 @@ static bool forget_gone(void *with, const struct original *o)
 		return true;
 	job->v->gone++;
 	job->found(job->with, o->key, "is in the index, but has no file");
-	store_check(job->store, cache_index_unstore(job->store->index, o->key));
+	store_forget(job->store, o->key, true);
 	return job->store->index;
 }
 

@@ -48,13 +48,24 @@ void store_walk_slice(const struct store *s, int slice,
 
 /* --- opening --- */
 
+void store_forget(struct store *s, const char *key, bool waits)
+{
+	if (!s->index || !store_check(s, cache_index_begin(s->index, waits)))
+		return;
+	int fd = store_open_file(s, key);
+	enum index_result r = fd < 0 && errno == ENOENT ? cache_index_unstore(s->index, key) : INDEX_OK;
+	if (fd >= 0)
+		close(fd);
+	enum index_result ended = cache_index_end(s->index, true);
+	store_check(s, r == INDEX_BROKEN ? r : ended);
+}
+
 void store_drop_damaged(struct store *s, const char *key, int fd, const struct error *err)
 {
 	log_event("warn", "dropped from the cache: %s", err->why);
 	metrics_add(METRIC_CACHE_DROPPED, 1);
 	store_unlink_file_of(s, key, fd);
-	if (s->index)
-		store_check(s, cache_index_unstore(s->index, key));
+	store_forget(s, key, false);
 }
 
 int store_open_sound(struct store *s, struct arena *a, const char *key, struct cache_header *h)
@@ -62,8 +73,8 @@ int store_open_sound(struct store *s, struct arena *a, const char *key, struct c
 	struct error err;
 	int fd = store_open_file(s, key);
 	if (fd < 0) {
-		if (errno == ENOENT && s->index)
-			store_check(s, cache_index_unstore(s->index, key));
+		if (errno == ENOENT)
+			store_forget(s, key, false);
 		return -1;
 	}
 	if (cache_header_read(a, fd, key, false, h, &err))

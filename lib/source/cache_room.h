@@ -24,6 +24,8 @@ enum index_result store_take_up(struct store *s, int fd, const struct original *
 
 /* The file of a key with its header. -1, and forgotten, if it is gone or damaged; -1 alone if it cannot be opened or read now. */
 int store_open_sound(struct store *s, struct arena *a, const char *key, struct cache_header *h);
+/* The index forgets a file if there is none, which nobody publishes meanwhile. A row that stays, since others write, does no harm. */
+void store_forget(struct store *s, const char *key, bool waits);
 void store_drop_damaged(struct store *s, const char *key, int fd, const struct error *err);
 
 #endif
