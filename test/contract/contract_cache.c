@@ -454,79 +454,6 @@ static void a_temporary_folder_of_others_is_a_trap(void **state)
 	close_box(&c);
 }
 
-static void damage(const char *path, int how)
-{
-	char byte;
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	off_t end = lseek(fd, 0, SEEK_END);
-	switch (how) {
-	case 0:
-		must(pread(fd, &byte, 1, end - 1) == 1);
-		byte ^= 1;
-		must(pwrite(fd, &byte, 1, end - 1) == 1);
-		break;
-	case 1:
-		must(ftruncate(fd, end - 1) == 0);
-		break;
-	case 2:
-		must(ftruncate(fd, 0) == 0 && ftruncate(fd, end) == 0);
-		break;
-	case 3:
-		must(ftruncate(fd, end + 1) == 0);
-		break;
-	case 4:
-		must(ftruncate(fd, 0) == 0);
-		break;
-	default:   /* A header that speaks of impossible lengths, whose sum is the file's. */
-		must(pwrite(fd, "18446744073709551615", 20, strlen("lorikeet original 1\nheader=")) == 20);
-		char length[21];
-		snprintf(length, sizeof length, "%020llu", (unsigned long long)end + 1);
-		must(pwrite(fd, length, 20, strlen("lorikeet original 1\nheader=\nlength=") + 20) == 20);
-	}
-	close(fd);
-}
-
-static int n_found;
-
-static void count_found(void *with, const char *key, const char *what)
-{
-	(void)with, (void)key;
-	n_found++;
-	if (getenv("LORIKEET_TEST_LOG"))
-		print_message("%s %s\n", key, what);
-}
-
-static void damage_is_noticed(void **state)
-{
-	(void)state;
-	const char *folder = new_folder("damage");
-	struct box b = open_box(folder, MAX, NULL);
-	for (int how = 0; how < 6; how++) {
-		must(insert(&b, 1, "e") && read_back(&b, 1) == RIGHT);
-		damage(file_of(folder, 1), how);
-		struct original o;
-		must(find(&b, 1, &o));
-		if (how == 0) {
-			assert_int_equal(read_back(&b, 1), WRONG);
-			must(cache_verify_file(b.c, &o));
-		}
-		if (read_back(&b, 1) != ABSENT || exists(file_of(folder, 1)) || (find(&b, 1, &o) && o.bytes))
-			fail_msg("damage %d was not noticed", how);
-	}
-	struct cache_verified v;
-	for (int how = 0; how < 6; how++) {
-		must(insert(&b, how, "e"));
-		damage(file_of(folder, how), how);
-	}
-	must(insert(&b, 7, "e") && insert(&b, 8, "e") && unlink(file_of(folder, 8)) == 0);
-	n_found = 0;
-	must(cache_verify(b.c, &v, count_found, NULL));
-	must(v.damaged == 6 && v.gone == 1 && v.adopted == 0 && v.files == 7 && n_found == 7);
-	must(cache_verify(b.c, &v, count_found, NULL) && v.files == 1 && !v.damaged && !v.gone && n_found == 7);
-	must(read_back(&b, 7) == RIGHT);
-	close_box(&b);
-}
-
 /* An original that cannot be opened for another reason than that it is gone stays known. */
 static void without_descriptors_nothing_is_forgotten(void **state)
 {
@@ -551,7 +478,6 @@ static void descriptors_are_given_back(void **state)
 	(void)state;
 	int before = descriptors();
 	a_purge_reaches_downloads_under_way(NULL);
-	damage_is_noticed(NULL);
 	parts_are_resumed(NULL);
 	locks_outlive_the_index(NULL);
 	assert_int_equal(descriptors(), before);
@@ -640,7 +566,6 @@ int main(void)
 		cmocka_unit_test(too_large_is_said),
 		cmocka_unit_test(the_temporary_folder_has_its_bound),
 		cmocka_unit_test(a_temporary_folder_of_others_is_a_trap),
-		cmocka_unit_test(damage_is_noticed),
 		cmocka_unit_test(without_descriptors_nothing_is_forgotten),
 		cmocka_unit_test(descriptors_are_given_back),
 		cmocka_unit_test(init_is_careful),
