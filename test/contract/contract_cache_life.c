@@ -60,6 +60,7 @@ static void fetch(struct box *b, struct arena *a, int number)
 static void work(const void *with)
 {
 	const struct work *job = with;
+	uint64_t least[KEYS] = {0};            /* generations: what was purged does not come back */
 	random_state = (uint64_t)getpid() * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)clock_us();
 	struct box b = open_box(job->folder, BOUND, job->temporary);
 	while (clock_us() < job->until_us) {
@@ -68,12 +69,14 @@ static void work(const void *with)
 		struct original o;
 		unsigned what = chance(100);
 		if (what < 60 || (job->calm && what >= 85)) {
-			must(read_back_of(&b, number, &o) != WRONG);
+			enum reading r = read_back_of(&b, number, &o);
+			must(r != WRONG && (r == ABSENT || o.validator.generation >= least[number]));
 		} else if (what < 85) {
 			fetch(&b, a, number);
 		} else if (what < 90) {
 			o = original_of(number, "");
-			cache_purge(b.c, &o);
+			if (cache_purge(b.c, &o) && find(&b, number, &o))
+				least[number] = o.validator.generation;
 		} else if (what < 93) {
 			o = original_of(number, "");
 			cache_drop(b.c, o.key);
