@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,7 +13,7 @@
 #include "../base/hash.h"
 #include "../base/log.h"
 #include "../base/metrics.h"
-#include "cache_store.h"
+#include "cache_check.h"
 
 #define NOTES 256
 #define FLUSH_US 10000000
@@ -22,6 +21,7 @@
 #define POLL_US 20000
 #define FULL_US 10000000
 #define ADOPT_US 20000
+#define HEADER_TRIES 8
 #define SAY "The image cannot be fetched now."
 
 struct cache {
@@ -47,6 +47,11 @@ static void close_cache(void *what)
 	cache_flush(c);
 	store_close(&c->main);
 	store_close(&c->temporary);
+}
+
+static bool lacks_room(int why)
+{
+	return why == ENOSPC || why == EDQUOT;
 }
 
 static const char *or_none(const char *text)
@@ -80,7 +85,17 @@ void cache_key(struct str url, struct str account, char key[CACHE_KEY_BYTES])
 
 /* --- reading --- */
 
-/* By the index, or, where that knows of no file, by the file's name. */
+static void keep_judgement(struct original *o, const struct original *row)
+{
+	if (!validator_equal(&o->validator, &row->validator))
+		return;
+	o->verdict = row->verdict;
+	o->until_s = row->until_s;
+	o->strikes = row->strikes;
+	o->facts = row->facts;
+}
+
+/* By the index, or, where that knows of no file, by the file's name: then the index learns of it. */
 static bool find_in(struct store *s, struct arena *a, const char *key, struct original *o)
 {
 	bool known = s->index && store_check(s, cache_index_find(s->index, a, key, o));
@@ -91,9 +106,14 @@ static bool find_in(struct store *s, struct arena *a, const char *key, struct or
 	int fd = store_open_file(s, key);
 	if (fd < 0)
 		return known;
-	if (cache_header_read(a, fd, key, false, &h, &err) && (!known || h.generation >= o->validator.generation)) {
-		*o = store_original_of(&h);
-		known = true;
+	if (cache_header_read(a, fd, key, false, &h, &err)) {
+		struct original row = *o, is = store_original_of(&h);
+		if (known)
+			keep_judgement(&is, &row);
+		if (store_take_up(s, fd, &is) != INDEX_NONE) {
+			*o = is;
+			known = true;
+		}
 	}
 	close(fd);
 	return known;
@@ -127,10 +147,11 @@ void cache_flush(struct cache *c)
 	c->flushed_us = clock_us();
 }
 
-/* A busy index loses the notes: the next uses make new ones. */
+/* A busy index loses the notes: the next uses make new ones. Uses to come are of a clock that ran ahead. */
 static void note_use(struct cache *c, const struct original *o)
 {
-	if (!o->temporary && time(NULL) - o->used_s > NOTE_AGE_S &&
+	int64_t age_s = time(NULL) - o->used_s;
+	if (!o->temporary && (age_s > NOTE_AGE_S || age_s < -NOTE_AGE_S) &&
 	    !(c->n_notes && strcmp(c->note[c->n_notes - 1], o->key) == 0))
 		memcpy(c->note[c->n_notes++], o->key, CACHE_KEY_BYTES);
 	if (c->n_notes == NOTES || clock_us() - c->flushed_us > FLUSH_US) {
@@ -143,24 +164,16 @@ bool cache_open_file(struct cache *c, struct arena *a, struct original *o, struc
 {
 	struct store *s = store_of(c, o);
 	struct cache_header h;
-	struct error err;
-	int fd = store_open_file(s, o->key);
-	bool sound = fd >= 0 && cache_header_read(a, fd, o->key, false, &h, &err);
-	if (!sound) {
-		if (fd >= 0) {
-			close(fd);
-			log_event("warn", "dropped from the cache: %s", err.why);
-			metrics_add(METRIC_CACHE_DROPPED, 1);
-			store_unlink_file(s, o->key);
-		}
-		if (s->index)
-			store_check(s, cache_index_unstore(s->index, o->key));
+	int fd = store_open_sound(s, a, o->key, &h);
+	if (fd < 0)
 		return false;
-	}
-	/* The file is the truth: a newer one may be there already, whose row is about to be written. */
+	/* The file is the truth: a newer one may be there already, whose row is about to be written, or never was. */
 	struct original is = store_original_of(&h);
 	if (!validator_equal(&is.validator, &o->validator)) {
-		is.checked_s = h.fetched_s;
+		if (store_take_up(s, fd, &is) == INDEX_NONE) {
+			close(fd);
+			return false;
+		}
 		is.temporary = o->temporary;
 		*o = is;
 	}
@@ -220,8 +233,7 @@ static void drop_from(struct store *s, const char *key)
 	if (!store_ready(s, false))
 		return;
 	store_unlink_file(s, key);
-	if (s->index)
-		store_check(s, cache_index_unstore(s->index, key));
+	store_forget(s, key, true);
 }
 
 void cache_drop(struct cache *c, const char *key)
@@ -239,13 +251,10 @@ bool cache_verify_file(struct cache *c, const struct original *o)
 	int fd = store_open_file(s, o->key);
 	bool bad = fd >= 0 && !(cache_header_read(a, fd, o->key, false, &h, &err) && cache_file_verify(fd, &h, &err)) &&
 		   err.reason == REASON_DAMAGED;
+	if (bad)
+		store_drop_damaged(s, o->key, fd, &err);
 	if (fd >= 0)
 		close(fd);
-	if (bad) {
-		log_event("warn", "dropped from the cache: %s", err.why);
-		metrics_add(METRIC_CACHE_DROPPED, 1);
-		drop_from(s, o->key);
-	}
 	arena_close(a);
 	return bad;
 }
@@ -287,16 +296,21 @@ void cache_unlock(struct cache *c)
 	struct store *const stores[] = {&c->main, &c->temporary};
 	for (int i = 0; i < 2; i++)
 		if (c->locked_fd >= 0 && stores[i]->lock_fd == c->locked_fd)
-			store_unlock(stores[i], c->locked_fd);
+			store_unlock(c->locked_fd);
 	c->locked_fd = -1;
 }
 
-static struct store *parts_of(struct cache *c, const char *key, int *fd)
+/* The folder where a part lies. */
+static struct store *part_opened(struct cache *c, const char *key, bool to_write, int *fd)
 {
 	struct store *const stores[] = {&c->main, &c->temporary};
-	for (int i = 0; i < 2; i++)
-		if (store_ready(stores[i], false) && (*fd = store_open_part(stores[i], key, false)) >= 0)
+	for (int i = 0; i < 2; i++) {
+		if (!store_ready(stores[i], false))
+			continue;
+		*fd = to_write ? store_take_part(stores[i], key, false) : store_open_part(stores[i], key);
+		if (*fd >= 0)
 			return stores[i];
+	}
 	return NULL;
 }
 
@@ -307,7 +321,7 @@ uint64_t cache_part(struct cache *c, struct arena *a, const char *key, const cha
 	struct error err;
 	struct stat st;
 	uint64_t n = 0;
-	struct store *s = parts_of(c, key, &fd);
+	struct store *s = part_opened(c, key, false, &fd);
 	if (s && cache_header_read(a, fd, key, true, &h, &err) && fstat(fd, &st) == 0) {
 		n = (uint64_t)st.st_size - h.header_bytes;
 		*etag = h.etag;
@@ -341,6 +355,15 @@ static bool refuse_size(const struct cache *c, uint64_t n, struct error *err)
 		    (unsigned long long)n, (unsigned long long)c->main.max_bytes);
 }
 
+/* What an eviction frees may be taken by others, or by the index's own log. */
+static bool write_header(struct cache_writer *w, struct error *err)
+{
+	for (int i = 0; !cache_header_write(w->fd, &w->header, err); i++)
+		if (i == HEADER_TRIES || !lacks_room(errno) || !store_evict(w->store, w->header.header_bytes))
+			return false;
+	return true;
+}
+
 static bool prepare_part(struct cache_writer *w, uint64_t resume_from, struct error *err)
 {
 	struct cache_header old;
@@ -354,7 +377,7 @@ static bool prepare_part(struct cache_writer *w, uint64_t resume_from, struct er
 		return fail(err, 503, REASON_IO, SAY, "cache: the part to be resumed is not what it was");
 	if (ftruncate(w->fd, (off_t)(w->header.header_bytes + w->written)) < 0)
 		return fail(err, 503, REASON_IO, SAY, "cache: %s", strerror(errno));
-	return cache_header_write(w->fd, &w->header, err);
+	return write_header(w, err);
 }
 
 static void free_writer(struct cache_writer *w)
@@ -384,40 +407,63 @@ static uint64_t generation_of(struct cache *c, const char *key)
 	return n;
 }
 
-bool cache_write_open(struct cache *c, struct arena *a, const struct original *o, uint64_t resume_from, uint64_t expected,
-		      struct cache_writer **out, struct error *err)
+static bool begin_write(struct cache *c, struct store *s, int fd, const struct cache_header *h, uint64_t resume_from,
+			struct cache_writer **out, struct error *err)
 {
-	(void)a;
-	struct cache_header h;
-	fill_header(&h, o);
-	h.generation = generation_of(c, o->key);
-	uint64_t need = expected + h.header_bytes;
-	if (too_large(c, need))
-		return refuse_size(c, need, err);
-	int fd = -1;
-	/* A part is gone on with where it lies. */
-	struct store *s = resume_from ? parts_of(c, o->key, &fd) : store_with_room(c, need);
-	if (s && !resume_from) {
-		store_drop_old_parts(s);
-		fd = store_open_part(s, o->key, true);
-	}
-	if (!s || fd < 0 || !h.header_bytes) {
-		if (s == &c->main)
-			s->full_until_us = clock_us() + FULL_US;
-		return fail(err, 503, REASON_IO, SAY, "cache: no place for %llu bytes", (unsigned long long)need);
-	}
 	struct cache_writer *w = calloc(1, sizeof *w);
 	if (!w) {
 		close(fd);
 		return fail(err, 503, REASON_MEMORY, SAY, "%s", "");
 	}
-	*w = (struct cache_writer){.cache = c, .store = s, .fd = fd, .header = h, .sha256 = hasher_open(HASH_SHA256)};
+	*w = (struct cache_writer){.cache = c, .store = s, .fd = fd, .header = *h, .sha256 = hasher_open(HASH_SHA256)};
 	if (!prepare_part(w, resume_from, err)) {
 		cache_write_drop(w, false);
 		return false;
 	}
 	*out = w;
 	return true;
+}
+
+static bool no_place(struct error *err, uint64_t need)
+{
+	return fail(err, 503, REASON_IO, SAY, "cache: no place for %llu bytes", (unsigned long long)need);
+}
+
+static bool busy_part(struct error *err, const char *key)
+{
+	return fail(err, 503, REASON_BUSY, SAY, "cache: another process writes %s", key);
+}
+
+bool cache_write_open(struct cache *c, struct arena *a, const struct original *o, uint64_t resume_from, uint64_t expected,
+		      struct cache_writer **out, struct error *err)
+{
+	(void)a;
+	struct cache_header h;
+	int fd = -1;
+	fill_header(&h, o);
+	uint64_t need = expected + h.header_bytes;
+	if (!h.header_bytes)
+		return fail(err, 507, REASON_TOO_LARGE, SAY, "cache: the URL or identifier is too long");
+	if (too_large(c, need))
+		return refuse_size(c, need, err);
+	h.generation = generation_of(c, o->key);
+	/* A part is gone on with where it lies. */
+	if (resume_from) {
+		struct store *s = part_opened(c, o->key, true, &fd);
+		return s ? begin_write(c, s, fd, &h, resume_from, out, err) : busy_part(err, o->key);
+	}
+	/* Where the main folder takes nothing, although it seemed to, it is left alone for a while. */
+	for (struct store *s; (s = store_with_room(c, need));) {
+		fd = store_take_part(s, o->key, true);
+		if (fd < 0 && errno == EBUSY)
+			return busy_part(err, o->key);
+		if (fd >= 0 && begin_write(c, s, fd, &h, 0, out, err))
+			return true;
+		if (s != &c->main)
+			break;
+		s->full_until_us = clock_us() + FULL_US;
+	}
+	return no_place(err, need);
 }
 
 /* A full volume: what was not used for long makes room; else the folder counts as full for a while. */
@@ -427,7 +473,7 @@ static bool write_all(struct cache_writer *w, const char *at, size_t n, uint64_t
 		ssize_t done = pwrite(w->fd, at, n, (off_t)offset);
 		if (done < 0 && errno == EINTR)
 			continue;
-		if (done <= 0 && (errno == ENOSPC || errno == EDQUOT) && store_evict(w->store, n))
+		if (done <= 0 && lacks_room(errno) && store_evict(w->store, n))
 			continue;
 		if (done <= 0) {
 			int why = errno;
@@ -444,8 +490,11 @@ static bool write_all(struct cache_writer *w, const char *at, size_t n, uint64_t
 
 bool cache_write(struct cache_writer *w, const void *bytes, size_t n, struct error *err)
 {
-	if (too_large(w->cache, w->header.header_bytes + w->written + n))
-		return refuse_size(w->cache, w->written + n, err);
+	uint64_t all = w->header.header_bytes + w->written + n;
+	if (too_large(w->cache, all))
+		return refuse_size(w->cache, all, err);
+	if (all > w->store->max_bytes)
+		return no_place(err, all);
 	if (!write_all(w, bytes, n, w->header.header_bytes + w->written))
 		return fail(err, 503, REASON_IO, SAY, "cache: %s", strerror(errno));
 	hasher_add(w->sha256, bytes, n);
@@ -464,28 +513,57 @@ int cache_writer_fd(const struct cache_writer *w, uint64_t *start)
 	return w->fd;
 }
 
+/* Steps that must not be parted: between them nothing is purged or evicted, if the index can be had. */
+static bool publish(struct cache_writer *w, bool held, struct original *row, struct error *err)
+{
+	struct store *s = w->store;
+	/* A generation that became lower is of an index that was lost. */
+	if (generation_of(w->cache, w->header.key) > w->header.generation)
+		return fail(err, 503, REASON_BUSY, SAY, "cache: %s was purged while it was fetched", w->header.key);
+	if (!cache_header_write(w->fd, &w->header, err))
+		return false;
+	if (!store_publish(s, w->header.key, w->fd))
+		return fail(err, 503, REASON_IO, SAY, "cache: %s: %s", w->header.key, strerror(errno));
+	*row = store_original_of(&w->header);
+	row->temporary = s == &w->cache->temporary;
+	/* Whoever finds the file tells the index of it, if it cannot be had now. */
+	enum index_result r = held && s->index ? cache_index_store(s->index, row) : INDEX_BUSY;
+	if (r == INDEX_NONE) {
+		store_unlink_file_of(s, row->key, w->fd);
+		return fail(err, 503, REASON_BUSY, SAY, "cache: %s was purged while it was fetched", row->key);
+	}
+	store_check(s, r);
+	return true;
+}
+
 bool cache_write_close(struct cache_writer *w, struct original *o, struct error *err)
 {
 	struct store *s = w->store;
+	struct original row;
 	w->header.length = w->written;
 	w->header.fetched_s = time(NULL);
 	hasher_close_hex(w->sha256, w->header.sha256);
 	w->sha256 = hasher_open(HASH_SHA256);
-	if (w->header.generation != generation_of(w->cache, o->key)) {
-		cache_write_drop(w, false);
-		return fail(err, 503, REASON_IO, SAY, "cache: it was purged while it came");
+	bool ok = store_ready(s, false);
+	if (!ok)
+		fail(err, 503, REASON_IO, SAY, "cache: %s", s->why);
+	/* It lies there already, so there is no sense in giving it up where nothing can be evicted now. */
+	for (int i = 0; ok && i < 2; i++) {
+		store_make_room(s, 0);
+		errno = 0;
+		bool held = s->index && store_check(s, cache_index_begin(s->index, true));
+		ok = publish(w, held, &row, err);
+		int why = errno;
+		if (held && s->index)
+			store_check(s, cache_index_end(s->index, true));
+		if (ok || !lacks_room(why) || !store_evict(s, w->header.header_bytes))
+			break;
+		ok = i == 0;
 	}
-	bool ok = store_ready(s, false) && store_make_room(s, 0) && cache_header_write(w->fd, &w->header, err) &&
-		  store_publish(s, o->key);
 	if (!ok) {
-		fail(err, 503, REASON_IO, SAY, "cache: %s", strerror(errno));
 		cache_write_drop(w, false);
 		return false;
 	}
-	struct original row = store_original_of(&w->header);
-	row.temporary = s == &w->cache->temporary;
-	if (s->index)
-		store_check(s, cache_index_store(s->index, &row));
 	*o = row;
 	free_writer(w);
 	return true;
@@ -493,8 +571,8 @@ bool cache_write_close(struct cache_writer *w, struct original *o, struct error 
 
 void cache_write_drop(struct cache_writer *w, bool keep)
 {
-	if (!keep && w->store->fd >= 0)
-		store_unlink_part(w->store, w->header.key);
+	if (!keep)
+		store_unlink_part_of(w->store, w->header.key, w->fd);
 	free_writer(w);
 }
 
@@ -508,19 +586,19 @@ bool cache_init(const char *folder, struct error *err)
 bool cache_purge(struct cache *c, const struct original *o)
 {
 	struct store *const stores[] = {&c->main, &c->temporary};
-	bool noted = false, failed = false;
+	bool ok = true;
 	for (int i = 0; i < 2; i++) {
 		struct store *s = stores[i];
-		if (!store_ready(s, false)) {
-			failed |= *s->folder && !s->temporary;
+		if (!*s->folder || (s->temporary && access(s->folder, F_OK) < 0))
 			continue;
+		bool ready = store_ready(s, false);
+		ok &= ready && s->index && store_check(s, cache_index_purge(s->index, o, (uint64_t)time(NULL)));
+		if (ready) {
+			store_unlink_part(s, o->key);
+			store_unlink_file(s, o->key);
 		}
-		bool ok = s->index && store_check(s, cache_index_purge(s->index, o, (uint64_t)time(NULL)));
-		store_unlink_file(s, o->key);
-		noted |= ok;
-		failed |= !ok;
 	}
-	return noted && !failed;
+	return ok;
 }
 
 void cache_stat(struct cache *c, struct arena *a, struct cache_state *state)
@@ -534,111 +612,16 @@ void cache_stat(struct cache *c, struct arena *a, struct cache_state *state)
 	state->free_bytes = store_free_bytes(s);
 	if (s->index && store_check(s, cache_index_totals(s->index, &state->totals)))
 		state->index = arena_printf(a, "index-%u", s->number);
+	if (state->totals.slice > CACHE_SLICES)
+		state->totals.slice = CACHE_SLICES;
 }
 
-/* Piece by piece: a statement that stays open for as long as `each` takes holds its snapshot, so that the log cannot be written
- * back, and `each` could not write, as SQLite lets nobody write on top of a state that another has changed since. */
 bool cache_walk(struct cache *c, bool (*each)(void *with, const struct original *o), void *with)
 {
-	struct store *s = &c->main;
-	char after[CACHE_KEY_BYTES] = "";
-	bool ok, go_on = true;
-	size_t n;
-	do {
-		struct arena *a = arena_open();
-		struct original *rows = arena_array(a, struct original, INDEX_ROWS);
-		ok = store_ready(s, false) && s->index && store_check(s, cache_index_rows(s->index, a, after, rows, &n));
-		for (size_t i = 0; ok && go_on && i < n; i++)
-			go_on = each(with, &rows[i]);
-		if (ok && n)
-			memcpy(after, rows[n - 1].key, sizeof after);
-		arena_close(a);
-	} while (ok && go_on && n == INDEX_ROWS);
-	return ok;
-}
-
-struct verification {
-	struct cache *cache;
-	struct cache_verified *v;
-	void (*found)(void *with, const char *key, const char *what);
-	void *with;
-	bool failed;
-};
-
-static void verify_file(void *with, const char *key, int fd, const struct cache_header *h)
-{
-	struct verification *job = with;
-	struct store *s = &job->cache->main;
-	struct error err;
-	job->v->files++;
-	if (!h || !cache_file_verify(fd, h, &err)) {
-		job->v->damaged++;
-		job->found(job->with, key, !h ? "has no header that fits its length"
-					      : err.reason == REASON_DAMAGED ? "is not what was fetched" : err.why);
-		drop_from(s, key);
-		return;
-	}
-	job->v->bytes += h->header_bytes + h->length;
-	struct original o = store_original_of(h);
-	if (s->index && cache_index_adopt(s->index, &o) == INDEX_OK) {
-		job->v->adopted++;
-		job->found(job->with, key, "was not in the index");
-	}
-}
-
-static bool is_there(const struct store *s, const char *key)
-{
-	int fd = store_open_file(s, key);
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0 || errno != ENOENT;
-}
-
-/* Looks again inside the transaction: whoever publishes a file meanwhile notes it after that. */
-static bool forget_gone(void *with, const struct original *o)
-{
-	struct verification *job = with;
-	struct store *s = &job->cache->main;
-	if (!o->bytes || is_there(s, o->key))
-		return true;
-	job->failed = !store_ready(s, false) || !s->index || !store_check(s, cache_index_begin(s->index));
-	if (job->failed)
-		return false;
-	bool gone = !is_there(s, o->key) && cache_index_unstore(s->index, o->key) == INDEX_OK;
-	job->failed = !store_check(s, cache_index_end(s->index, true));
-	if (gone && !job->failed) {
-		job->v->gone++;
-		job->found(job->with, o->key, "is in the index, but has no file");
-	}
-	return !job->failed;
+	return store_ready(&c->main, false) && c->main.index && store_check(&c->main, cache_index_walk(c->main.index, each, with));
 }
 
 bool cache_verify(struct cache *c, struct cache_verified *v, void (*found)(void *with, const char *key, const char *what), void *with)
 {
-	struct verification job = {c, v, found, with, false};
-	*v = (struct cache_verified){0};
-	if (!store_ready(&c->main, false) || c->main.lock_fd < 0)
-		return false;
-	for (int i = 0; i < CACHE_SLICES; i++)
-		store_walk_slice(&c->main, i, verify_file, &job);
-	store_drop_old_parts(&c->main);
-	return cache_walk(c, forget_gone, &job) && !job.failed;
-}
-
-const char *cache_folder_fault(const char *folder)
-{
-	static const struct {
-		unsigned long magic;
-		const char *fault;
-	} kinds[] = {
-		{0x6969, "is on NFS"}, {0xff534d42, "is on CIFS"}, {0xfe534d42, "is on SMB"}, {0x517b, "is on SMB"},
-		{0x65735546, "is on FUSE"}, {0x01021997, "is on 9p"}, {0x5346414f, "is on AFS"}, {0x00c36400, "is on Ceph"},
-		{0x0bd00bd0, "is on Lustre"}, {0x7461636f, "is on OCFS2"}, {0x01161970, "is on GFS2"}, {0x47504653, "is on GPFS"}};
-	struct statfs st;
-	if (statfs(folder, &st) < 0)
-		return NULL;
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-		if (((unsigned long)st.f_type & 0xffffffff) == kinds[i].magic)
-			return kinds[i].fault;
-	return NULL;
+	return store_ready(&c->main, false) && store_verify(&c->main, v, found, with);
 }

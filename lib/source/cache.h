@@ -2,7 +2,7 @@
 #ifndef SOURCE_CACHE_H
 #define SOURCE_CACHE_H
 
-#include "cache_index.h"
+#include "cache_check.h"
 #include "http.h"
 
 /*
@@ -74,7 +74,7 @@ void cache_unlock(struct cache *c);
 /*
  * A download, under the original's lock: cache_write_open, cache_write... and cache_write_close, or cache_write_drop, which
  * leaves the part to be resumed if keep is set. Room is made for `expected` bytes (0 unknown). Errors: 507 REASON_TOO_LARGE above all
- * bounds; 503 REASON_IO no place at all.
+ * bounds; 503 REASON_IO no place at all, or none for so much now; 503 REASON_BUSY another process writes it.
  */
 struct cache_writer;
 /* The part that an earlier download left: how many bytes of which ETag. 0 if none. */
@@ -84,8 +84,8 @@ bool cache_write_open(struct cache *c, struct arena *a, const struct original *o
 bool cache_write(struct cache_writer *w, const void *bytes, size_t n, struct error *err);
 uint64_t cache_written(const struct cache_writer *w);
 int cache_writer_fd(const struct cache_writer *w, uint64_t *start);    /* to check sums over the body */
-/* Publishes it. o's validator (but its length), texts and times are what it gets; its generation is the one known of the
- * key. 503 REASON_IO also if it was purged meanwhile: what came may be the old. */
+/* Publishes it. o's validator (but its length), texts and times are what it gets; its generation is the one known of the key. 503
+ * too if it was purged since the writer was opened: what was fetched before is not wanted any more. */
 bool cache_write_close(struct cache_writer *w, struct original *o, struct error *err);
 void cache_write_drop(struct cache_writer *w, bool keep);
 
@@ -97,7 +97,8 @@ void cache_drop(struct cache *c, const char *key);              /* the file only
 /* Makes the marker and the folders. 500 if there is something else, or a format that is not ours. */
 bool cache_init(const char *folder, struct error *err);
 
-/* Forgets an original, and raises its generation, so that every ETag changes. False: that could not be noted. */
+/* Forgets an original, and raises its generation, so that every ETag changes. Who has its file open reads on; nobody else gets
+ * it, nor what a download under way brings. False: the folder or its index cannot be used now, so it may come back. */
 bool cache_purge(struct cache *c, const struct original *o);
 
 struct cache_state {
@@ -108,21 +109,13 @@ struct cache_state {
 	const char *index;              /* its name */
 };
 void cache_stat(struct cache *c, struct arena *a, struct cache_state *state);
-/* Calls each(with, o) for all that is known in the main folder; false from it ends the walk. It may use and change the
- * cache, and take its time; what appears meanwhile may be left out. False: not all could be read. */
 bool cache_walk(struct cache *c, bool (*each)(void *with, const struct original *o), void *with);
 
 /* Compares files and index, in slices: takes up files that are not known, forgets rows whose file is gone, drops what is
  * damaged (all bodies are read) or not of our making's form. Says each by a call of found. */
-struct cache_verified {
-	uint64_t files, bytes, damaged, adopted, gone;
-};
 bool cache_verify(struct cache *c, struct cache_verified *v, void (*found)(void *with, const char *key, const char *what), void *with);
 
 /* Writes what is noted of uses. */
 void cache_flush(struct cache *c);
-
-/* Why a folder cannot be a cache at all: a network filesystem. NULL if it can. */
-const char *cache_folder_fault(const char *folder);
 
 #endif

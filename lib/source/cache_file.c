@@ -54,6 +54,15 @@ uint64_t cache_header_size(const struct cache_header *h)
 	return n;
 }
 
+/* A part of it written means that the rest had no room. */
+static bool write_whole(int fd, const struct buf *b)
+{
+	ssize_t n = pwrite(fd, b->at, b->n, 0);
+	if (n >= 0 && (size_t)n < b->n)
+		errno = ENOSPC;
+	return n == (ssize_t)b->n;
+}
+
 bool cache_header_write(int fd, const struct cache_header *h, struct error *err)
 {
 	struct arena *a = arena_open();
@@ -61,11 +70,11 @@ bool cache_header_write(int fd, const struct cache_header *h, struct error *err)
 	bool ok = false;
 	if (b->failed || b->n != h->header_bytes)
 		fail(err, 500, REASON_INTERNAL, SAY, "a header of %zu bytes, not %llu", b->n, (unsigned long long)h->header_bytes);
-	else if (pwrite(fd, b->at, b->n, 0) != (ssize_t)b->n)
-		fail(err, 503, REASON_IO, SAY, "cache: %s", strerror(errno));
 	else
-		ok = true;
+		ok = write_whole(fd, b) || fail(err, 503, REASON_IO, SAY, "cache: %s", strerror(errno));
+	int why = errno;
 	arena_close(a);
+	errno = why;
 	return ok;
 }
 
@@ -108,10 +117,15 @@ static bool take_text(struct arena *a, struct str *rest, const char *name, const
 
 static bool take_time(struct str *rest, const char *name, int64_t *when)
 {
+	struct str value;
 	uint64_t number;
-	bool ok = take_number(rest, name, &number);
-	*when = ok ? (int64_t)number : 0;
-	return ok;
+	if (!take_field(rest, name, &value))
+		return false;
+	bool before_1970 = take_char(&value, '-');
+	if (!take_uint(&value, INT64_MAX, &number) || value.n)
+		return false;
+	*when = before_1970 ? -(int64_t)number : (int64_t)number;
+	return true;
 }
 
 static bool parse(struct arena *a, struct str text, struct cache_header *h)
@@ -150,6 +164,9 @@ bool cache_header_read(struct arena *a, int fd, const char *key, bool is_part, s
 		return fail(err, 500, REASON_IO, SAY, "cached file %s: %s", key, strerror(errno));
 	if (!S_ISREG(st.st_mode) || !parse(a, (struct str){text, (size_t)n}, h))
 		return damaged(err, key, "has no header");
+	/* Numbers that a defect made huge must not make a right sum. */
+	if (!h->header_bytes || h->header_bytes > CACHE_HEADER_MAX || h->header_bytes % CACHE_HEADER_STEP || h->length > INT64_MAX / 2)
+		return damaged(err, key, "has lengths that cannot be");
 	if (strcmp(h->key, key) != 0)
 		return damaged(err, key, "is another");
 	if (is_part ? (uint64_t)st.st_size < h->header_bytes

@@ -28,7 +28,7 @@ struct cache_header {
 };
 
 /* Writes the header at the start of fd. It must take the very bytes that header_bytes says, which cache_header_size gives (it does not
- * depend on numbers and hashes). */
+ * depend on numbers and hashes; 0: the texts are too long). False with errno. */
 uint64_t cache_header_size(const struct cache_header *h);
 bool cache_header_write(int fd, const struct cache_header *h, struct error *err);
 

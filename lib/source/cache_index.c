@@ -19,8 +19,8 @@ static const char schema[] =
 	" facts BLOB) WITHOUT ROWID;"
 	"CREATE INDEX by_use ON original(used) WHERE bytes > 0;"
 	"CREATE INDEX by_age ON original(used) WHERE bytes = 0;"
-	"CREATE TABLE total(bytes INTEGER, files INTEGER, others INTEGER, slice INTEGER);"
-	"INSERT INTO total VALUES(0, 0, 0, 0);"
+	"CREATE TABLE total(bytes INTEGER, files INTEGER, others INTEGER, slice INTEGER, walked INTEGER);"
+	"INSERT INTO total VALUES(0, 0, 0, 0, 0);"
 	"CREATE TRIGGER more AFTER INSERT ON original BEGIN UPDATE total SET bytes = bytes + new.bytes,"
 	" files = files + (new.bytes > 0), others = others + (new.bytes = 0); END;"
 	"CREATE TRIGGER fewer AFTER DELETE ON original BEGIN UPDATE total SET bytes = bytes - old.bytes,"
@@ -34,55 +34,56 @@ static const char schema[] =
 #define CHANGED "(length != excluded.length OR modified != excluded.modified OR tag != excluded.tag" \
 	" OR generation != excluded.generation)"
 
+/* A file that appears ends the verdicts missing (2) and failed (7). */
+#define FILE_APPEARS "INSERT INTO original(key, url, identifier, etag, last_modified, bytes, length, modified, tag, generation, fetched," \
+	" checked, used) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT(key) DO UPDATE SET" \
+	" verdict = CASE WHEN " CHANGED " OR verdict IN (2, 7) THEN 0 ELSE verdict END, until = CASE WHEN " CHANGED \
+	" THEN 0 ELSE until END, strikes = CASE WHEN " CHANGED " THEN 0 ELSE strikes END," \
+	" facts = CASE WHEN " CHANGED " THEN NULL ELSE facts END, url = excluded.url, identifier = excluded.identifier," \
+	" etag = excluded.etag, last_modified = excluded.last_modified, bytes = excluded.bytes, length = excluded.length," \
+	" modified = excluded.modified, tag = excluded.tag, generation = excluded.generation, fetched = excluded.fetched," \
+	" checked = excluded.checked, used = excluded.used, claimed = 0"
+
 enum statement {
 	FIND, STORE, ADOPT, CHECKED, JUDGE, FACTS, CLAIM, USED, UNSTORE, PURGE, TOTALS, BEGIN, COMMIT, ROLLBACK, SET_SLICE,
-	OLDEST, TRIM, ROWS, STATEMENTS
+	OLDEST, TRIM, WALK, STATEMENTS
 };
 
-/* A file that appears ends the verdicts missing (2) and failed (7). Parameters have the numbers that run_original gives, or ?1 the key and ?2.. numbers. */
+/* Parameters have the numbers that run_original gives, or ?1 the key and ?2.. numbers. */
 static const char *const texts[STATEMENTS] = {
 	[FIND] = "SELECT " COLUMNS " FROM original WHERE key = ?1",
-	[STORE] = "INSERT INTO original(key, url, identifier, etag, last_modified, bytes, length, modified, tag, generation, fetched,"
-		  " checked, used) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT(key) DO UPDATE SET"
-		  " verdict = CASE WHEN " CHANGED " OR verdict IN (2, 7) THEN 0 ELSE verdict END, until = CASE WHEN " CHANGED
-		  " THEN 0 ELSE until END, strikes = CASE WHEN " CHANGED " THEN 0 ELSE strikes END,"
-		  " facts = CASE WHEN " CHANGED " THEN NULL ELSE facts END, url = excluded.url, identifier = excluded.identifier,"
-		  " etag = excluded.etag, last_modified = excluded.last_modified, bytes = excluded.bytes, length = excluded.length,"
-		  " modified = excluded.modified, tag = excluded.tag, generation = excluded.generation, fetched = excluded.fetched,"
-		  " checked = excluded.checked, used = excluded.used, claimed = 0",
-	[ADOPT] = "INSERT INTO original(key, url, identifier, etag, last_modified, bytes, length, modified, tag, generation, fetched,"
-		  " checked, used) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT(key) DO UPDATE SET"
-		  " bytes = excluded.bytes, url = excluded.url, identifier = excluded.identifier, etag = excluded.etag,"
-		  " last_modified = excluded.last_modified, length = excluded.length, modified = excluded.modified,"
-		  " tag = excluded.tag, fetched = excluded.fetched, checked = excluded.checked, used = excluded.used WHERE bytes = 0",
+	[STORE] = FILE_APPEARS " WHERE excluded.generation >= generation",
+	[ADOPT] = FILE_APPEARS " WHERE excluded.generation >= generation AND (bytes = 0 OR (" CHANGED " AND excluded.fetched >= fetched))",
 	[CHECKED] = "UPDATE original SET checked = ?2, claimed = 0 WHERE key = ?1",
 	[JUDGE] = "INSERT INTO original(key, url, identifier, etag, last_modified, length, modified, tag, generation, used, verdict,"
 		  " until, status, strikes) VALUES(?1, ?2, ?3, ?4, ?5, ?7, ?8, ?9, ?10, ?13, ?14, ?15, ?16, ?17)"
 		  " ON CONFLICT(key) DO UPDATE SET"
-		  " facts = CASE WHEN " CHANGED " THEN NULL ELSE facts END, identifier = CASE WHEN identifier = '' THEN"
+		  " facts = CASE WHEN bytes = 0 AND " CHANGED " THEN NULL ELSE facts END, identifier = CASE WHEN identifier = '' THEN"
 		  " excluded.identifier ELSE identifier END, url = excluded.url, length = CASE WHEN bytes > 0 THEN length ELSE"
 		  " excluded.length END, modified = CASE WHEN bytes > 0 THEN modified ELSE excluded.modified END, tag = CASE WHEN"
 		  " bytes > 0 THEN tag ELSE excluded.tag END, used = CASE WHEN bytes > 0 THEN used ELSE excluded.used END,"
 		  " verdict = excluded.verdict, until = excluded.until,"
-		  " status = excluded.status, strikes = excluded.strikes",
+		  " status = excluded.status, strikes = excluded.strikes"
+		  " WHERE bytes = 0 OR excluded.verdict IN (0, 2, 7) OR NOT " CHANGED,
 	[FACTS] = "UPDATE original SET facts = ?18 WHERE key = ?1 AND length = ?7 AND modified = ?8 AND tag = ?9"
 		  " AND generation = ?10",
-	[CLAIM] = "UPDATE original SET claimed = ?2 WHERE key = ?1 AND claimed <= ?2 - ?3",
-	[USED] = "UPDATE original SET used = ?2 WHERE key = ?1 AND bytes > 0 AND used < ?2",
+	/* Times to come are of a clock that ran ahead. */
+	[CLAIM] = "UPDATE original SET claimed = ?2 WHERE key = ?1 AND (claimed <= ?2 - ?3 OR claimed > ?2)",
+	[USED] = "UPDATE original SET used = ?2 WHERE key = ?1 AND bytes > 0 AND (used < ?2 OR used > ?2 + 60)",
 	[UNSTORE] = "UPDATE original SET bytes = 0 WHERE key = ?1",
 	[PURGE] = "INSERT INTO original(key, url, identifier, generation, used) VALUES(?1, ?2, ?3, ?19, ?19)"
 		  " ON CONFLICT(key) DO UPDATE SET bytes = 0, etag = '', last_modified = '', length = 0, modified = 0, tag = '',"
 		  " fetched = 0, checked = 0, claimed = 0, verdict = 0, until = 0, status = 0, strikes = 0, facts = NULL,"
 		  " used = ?19, generation = max(generation + 1, ?19)",
-	[TOTALS] = "SELECT bytes, files, others, slice FROM total",
+	[TOTALS] = "SELECT bytes, files, others, slice, walked FROM total",
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
-	[SET_SLICE] = "UPDATE total SET slice = ?2",
+	[SET_SLICE] = "UPDATE total SET slice = ?2, walked = ?3",
 	[OLDEST] = "SELECT " COLUMNS " FROM original WHERE bytes > 0 ORDER BY used LIMIT 1",
 	[TRIM] = "DELETE FROM original WHERE key IN (SELECT key FROM original WHERE bytes = 0 ORDER BY used LIMIT"
 		 " max(0, (SELECT others FROM total) - ?2))",
-	[ROWS] = "SELECT " COLUMNS " FROM original WHERE key > ?1 ORDER BY key LIMIT ?2",
+	[WALK] = "SELECT " COLUMNS " FROM original WHERE key > ?1 ORDER BY key LIMIT 100",
 };
 
 struct cache_index {
@@ -107,14 +108,21 @@ static enum index_result judge(struct cache_index *x, int code)
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 	case SQLITE_INTERRUPT:
+	case SQLITE_PROTOCOL:
+	case SQLITE_SCHEMA:
+	case SQLITE_ABORT:
 		return INDEX_BUSY;
+	}
+	snprintf(x->why, sizeof x->why, "%s (%d)", x->db ? sqlite3_errmsg(x->db) : sqlite3_errstr(code), code);
+	/* A disk without room, or one that cannot be written, says nothing about what is in the index. */
+	switch (code & 0xff) {
+	case SQLITE_ERROR:
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_FORMAT:
+		return INDEX_BROKEN;
 	default:
-		snprintf(x->why, sizeof x->why, "%s (%d)", x->db ? sqlite3_errmsg(x->db) : sqlite3_errstr(code), code);
-		/* A disk without room, or one that cannot be written, says nothing about what is in the index. */
-		return code == SQLITE_FULL || code == SQLITE_READONLY || code == SQLITE_NOMEM || (code & 0xff) == SQLITE_IOERR ||
-				       (code & 0xff) == SQLITE_READONLY || (code & 0xff) == SQLITE_CANTOPEN
-			       ? INDEX_FULL
-			       : INDEX_BROKEN;
+		return code == SQLITE_IOERR_SHORT_READ || code == SQLITE_IOERR_CORRUPTFS ? INDEX_BROKEN : INDEX_FULL;
 	}
 }
 
@@ -279,7 +287,7 @@ enum index_result cache_index_open(const char *path, struct cache_index **index)
 	*index = NULL;
 	if (!x)
 		return INDEX_FULL;
-	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
 	enum index_result r = judge(x, sqlite3_open_v2(path, &x->db, flags, NULL));
 	if (r == INDEX_OK)
 		r = start(x);
@@ -322,7 +330,10 @@ enum index_result cache_index_store(struct cache_index *x, const struct original
 
 enum index_result cache_index_adopt(struct cache_index *x, const struct original *o)
 {
-	return run_original(x, ADOPT, o, 0);
+	sqlite3_busy_timeout(x->db, 0);
+	enum index_result r = run_original(x, ADOPT, o, 0);
+	sqlite3_busy_timeout(x->db, BUSY_MS);
+	return r;
 }
 
 enum index_result cache_index_judge(struct cache_index *x, const struct original *o)
@@ -355,9 +366,9 @@ enum index_result cache_index_unstore(struct cache_index *x, const char *key)
 	return run_numbers(x, UNSTORE, key, 0, 0);
 }
 
-enum index_result cache_index_set_slice(struct cache_index *x, int slice)
+enum index_result cache_index_set_slice(struct cache_index *x, int slice, int64_t now_s)
 {
-	return run_numbers(x, SET_SLICE, NULL, slice, 0);
+	return run_numbers(x, SET_SLICE, NULL, slice, now_s);
 }
 
 enum index_result cache_index_trim_others(struct cache_index *x, uint64_t keep)
@@ -371,13 +382,19 @@ static enum index_result run_plain(struct cache_index *x, enum statement which)
 	return r == INDEX_NONE ? INDEX_OK : r;
 }
 
-enum index_result cache_index_begin(struct cache_index *x)
+enum index_result cache_index_begin(struct cache_index *x, bool waits)
 {
-	return run_plain(x, BEGIN);
+	sqlite3_busy_timeout(x->db, waits ? BUSY_MS : 0);
+	enum index_result r = run_plain(x, BEGIN);
+	sqlite3_busy_timeout(x->db, BUSY_MS);
+	return r;
 }
 
 enum index_result cache_index_end(struct cache_index *x, bool commit)
 {
+	/* SQLite rolls back by itself when there is no room; to end nothing would be an error, and look like a broken index. */
+	if (sqlite3_get_autocommit(x->db))
+		return commit ? INDEX_FULL : INDEX_OK;
 	enum index_result r = run_plain(x, commit ? COMMIT : ROLLBACK);
 	/* What could not be committed must not stay open. */
 	if (r != INDEX_OK && commit && !sqlite3_get_autocommit(x->db))
@@ -385,20 +402,22 @@ enum index_result cache_index_end(struct cache_index *x, bool commit)
 	return r;
 }
 
-enum index_result cache_index_used(struct cache_index *x, const char (*keys)[CACHE_KEY_BYTES], size_t n, int64_t now_s)
+void cache_index_shrink(struct cache_index *x)
 {
 	sqlite3_busy_timeout(x->db, 0);
-	enum index_result r = cache_index_begin(x);
+	sqlite3_wal_checkpoint_v2(x->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	sqlite3_busy_timeout(x->db, BUSY_MS);
+}
+
+enum index_result cache_index_used(struct cache_index *x, const char (*keys)[CACHE_KEY_BYTES], size_t n, int64_t now_s)
+{
+	enum index_result r = cache_index_begin(x, false);
 	for (size_t i = 0; i < n && r == INDEX_OK; i++) {
 		r = run_numbers(x, USED, keys[i], now_s, 0);
 		r = r == INDEX_NONE ? INDEX_OK : r;
 	}
-	if (!sqlite3_get_autocommit(x->db)) {
-		enum index_result ended = cache_index_end(x, r == INDEX_OK);
-		r = r == INDEX_OK ? ended : r;
-	}
-	sqlite3_busy_timeout(x->db, BUSY_MS);
-	return r;
+	enum index_result ended = cache_index_end(x, r == INDEX_OK);
+	return r == INDEX_OK ? ended : r;
 }
 
 enum index_result cache_index_totals(struct cache_index *x, struct index_totals *t)
@@ -411,25 +430,45 @@ enum index_result cache_index_totals(struct cache_index *x, struct index_totals 
 	r = judge(x, code);
 	if (code == SQLITE_ROW)
 		*t = (struct index_totals){(uint64_t)sqlite3_column_int64(s, 0), (uint64_t)sqlite3_column_int64(s, 1),
-					   (uint64_t)sqlite3_column_int64(s, 2), sqlite3_column_int(s, 3)};
+					   (uint64_t)sqlite3_column_int64(s, 2), sqlite3_column_int(s, 3),
+					   sqlite3_column_int64(s, 4)};
 	sqlite3_reset(s);
 	return r == INDEX_OK && code != SQLITE_ROW ? INDEX_BROKEN : r;
 }
 
-enum index_result cache_index_rows(struct cache_index *x, struct arena *a, const char *after, struct original *rows, size_t *n)
+/* The rows behind a key, at most 100: *n of them. */
+static enum index_result read_page(struct cache_index *x, struct arena *a, const char *after, struct original page[100], size_t *n)
 {
 	sqlite3_stmt *s;
-	enum index_result r = prepare(x, ROWS, &s);
+	enum index_result r = prepare(x, WALK, &s);
 	*n = 0;
 	if (r != INDEX_OK)
 		return r;
-	sqlite3_bind_text(s, 1, after, -1, SQLITE_STATIC);
-	sqlite3_bind_int(s, 2, INDEX_ROWS);
 	int code;
-	while ((code = sqlite3_step(s)) == SQLITE_ROW)
-		read_row(a, s, &rows[(*n)++]);
+	sqlite3_bind_text(s, 1, after, -1, SQLITE_STATIC);
+	while ((code = sqlite3_step(s)) == SQLITE_ROW && *n < 100)
+		read_row(a, s, &page[(*n)++]);
 	r = judge(x, code);
 	sqlite3_reset(s);
-	sqlite3_clear_bindings(s);
+	return r;
+}
+
+/* By pages: a statement kept open would hold a state of long ago, from which nothing can be written. */
+enum index_result cache_index_walk(struct cache_index *x, bool (*each)(void *with, const struct original *o), void *with)
+{
+	char after[CACHE_KEY_BYTES] = "";
+	enum index_result r;
+	bool go_on = true;
+	size_t n;
+	do {
+		struct arena *a = arena_open();
+		struct original *page = arena_array(a, struct original, 100);
+		r = read_page(x, a, after, page, &n);
+		for (size_t i = 0; r == INDEX_OK && i < n && go_on; i++)
+			go_on = each(with, &page[i]);
+		if (n)
+			memcpy(after, page[n - 1].key, sizeof after);
+		arena_close(a);
+	} while (r == INDEX_OK && go_on && n == 100);
 	return r;
 }

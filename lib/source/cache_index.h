@@ -50,13 +50,15 @@ const char *cache_index_why(const struct cache_index *index);         /* of the 
 enum index_result cache_index_find(struct cache_index *index, struct arena *a, const char *key, struct original *o);
 
 /* A file appeared, with o's texts, bytes, validator, fetched_s and checked_s. A state that is another than before loses verdict
- * and facts. */
+ * and facts. INDEX_NONE: it was purged meanwhile, the row is of a later generation. */
 enum index_result cache_index_store(struct cache_index *index, const struct original *o);
-/* The same for a file that was found; rows that exist win. */
+/* The same for a file that was found, without waiting for others. INDEX_NONE: the row knows that file or a later one, or is of a
+ * later generation. */
 enum index_result cache_index_adopt(struct cache_index *index, const struct original *o);
 
 enum index_result cache_index_checked(struct cache_index *index, const char *key, int64_t now_s);
-/* Verdict, until_s, status, strikes, validator and texts of o; the file, if there is one, stays. */
+/* Verdict, until_s, status, strikes, validator and texts of o; the file, if there is one, stays. INDEX_NONE: what decoding showed of
+ * another state than the file's. */
 enum index_result cache_index_judge(struct cache_index *index, const struct original *o);
 enum index_result cache_index_set_facts(struct cache_index *index, const struct original *o);
 /* INDEX_OK for the first who asks within for_s seconds, INDEX_NONE for others. */
@@ -70,22 +72,25 @@ enum index_result cache_index_purge(struct cache_index *index, const struct orig
 
 struct index_totals {
 	uint64_t bytes, files, others;  /* others: rows without a file */
-	int slice;                      /* slices of the folder that were adopted; CACHE_SLICES is all */
+	int slice;                      /* of the folder, to be walked next; from CACHE_SLICES on all were, and it is done again */
+	int64_t walked_s;               /* when the one before was */
 };
 #define CACHE_SLICES 256
 enum index_result cache_index_totals(struct cache_index *index, struct index_totals *t);
 
-/* A transaction for steps that belong together: begin (INDEX_BUSY when it has to wait too long), then commit (or roll back). */
-enum index_result cache_index_begin(struct cache_index *index);
+/* A transaction for steps that belong together: begin (INDEX_BUSY when it has to wait too long, or at all), then commit (or roll
+ * back). */
+enum index_result cache_index_begin(struct cache_index *index, bool waits);
 enum index_result cache_index_end(struct cache_index *index, bool commit);
-enum index_result cache_index_set_slice(struct cache_index *index, int slice);
+/* Gives back the room that its log takes, if nobody needs it now. */
+void cache_index_shrink(struct cache_index *index);
+enum index_result cache_index_set_slice(struct cache_index *index, int slice, int64_t now_s);
 /* The stored original that was not used for longest. INDEX_NONE: there is none. */
 enum index_result cache_index_oldest(struct cache_index *index, struct arena *a, struct original *o);
 /* Drops rows without a file, those that were not touched for longest, until `keep` are left. */
 enum index_result cache_index_trim_others(struct cache_index *index, uint64_t keep);
 
-/* The next INDEX_ROWS rows behind a key in the order of keys ("" all); fewer are the last. */
-#define INDEX_ROWS 256
-enum index_result cache_index_rows(struct cache_index *index, struct arena *a, const char *after, struct original *rows, size_t *n);
+/* Calls each(with, o) for all rows in the order of keys; false from it ends the walk. No transaction is open meanwhile. */
+enum index_result cache_index_walk(struct cache_index *index, bool (*each)(void *with, const struct original *o), void *with);
 
 #endif

@@ -14,19 +14,15 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
-#include "../base/metrics.h"
 
 #define MARKER "lorikeet-cache"
 #define MARKER_TEXT "lorikeet cache 1\n"
 #define FILES "files-1"
 #define PARTS "parts-1"
 #define AGAIN_US 1000000
-#define FULL_US 10000000
 #define POLL_US 20000
-#define LOCK_TRIES 250
-#define EVICT_AT_ONCE 8
-#define KEEP_OTHERS 100000
-#define PART_AGE_S 3600
+#define LOCK_TRIES 100
+#define TAKE_TRIES 5
 #define FOLDER_MODE 0750
 
 /* The first bytes of the lock file are for the folder itself, the others for originals. */
@@ -73,8 +69,10 @@ static bool write_text(int folder, const char *name, const char *text)
 	if (fd < 0)
 		return false;
 	bool ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	ok = close(fd) == 0 && ok;
-	return ok && renameat(folder, part, folder, name) == 0;
+	ok = close(fd) == 0 && ok && renameat(folder, part, folder, name) == 0;
+	if (!ok)
+		unlinkat(folder, part, 0);
+	return ok;
 }
 
 /* --- locks --- */
@@ -98,35 +96,56 @@ bool store_try_lock(const struct store *s, const char *key)
 	return lock_byte(s->lock_fd, LOCK_FIRST_KEY + (off_t)strtoull(digits, NULL, 16));
 }
 
-void store_unlock(const struct store *s, int lock_fd)
+void store_unlock(int lock_fd)
 {
-	(void)s;
 	unlock_bytes(lock_fd, LOCK_FIRST_KEY, 0);
 }
 
 /* --- the index in use --- */
 
-static bool stat_current(const struct store *s, int64_t state[4])
+static void note_file(const struct stat *st, int64_t state[4])
+{
+	state[0] = (int64_t)st->st_dev;
+	state[1] = (int64_t)st->st_ino;
+	state[2] = st->st_mtim.tv_sec;
+	state[3] = st->st_mtim.tv_nsec;
+}
+
+static int64_t inode_of_index(const struct store *s)
 {
 	char path[PATH_MAX];
 	struct stat st;
+	snprintf(path, sizeof path, "%s/index-%u", s->folder, s->number);
+	return stat(path, &st) < 0 ? 0 : (int64_t)st.st_ino;
+}
+
+/* By its path: the folder may be another by now. */
+static bool is_state(const struct store *s)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int64_t now[4];
 	snprintf(path, sizeof path, "%s/current", s->folder);
 	if (stat(path, &st) < 0)
 		return false;
-	state[0] = (int64_t)st.st_dev;
-	state[1] = (int64_t)st.st_ino;
-	state[2] = st.st_mtim.tv_sec;
-	state[3] = st.st_mtim.tv_nsec;
-	return true;
+	note_file(&st, now);
+	return memcmp(now, s->state, sizeof now) == 0 && (!s->index || inode_of_index(s) == s->state[4]);
 }
 
-static unsigned read_current(const struct store *s)
+/* The number of the index in use, 0 if there is none, and what `current` is at this very moment. */
+static unsigned read_current(struct store *s)
 {
 	char text[32];
-	struct str rest = {text, 0};
+	struct stat st;
 	uint64_t number;
-	read_text(s->fd, "current", text, sizeof text);
-	rest.n = strlen(text);
+	int fd = openat(s->fd, "current", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t n = fd < 0 || fstat(fd, &st) < 0 ? -1 : read(fd, text, sizeof text);
+	memset(s->state, 0, sizeof s->state);
+	if (n >= 0)
+		note_file(&st, s->state);
+	if (fd >= 0)
+		close(fd);
+	struct str rest = {text, n < 0 ? 0 : (size_t)n};
 	return take_word(&rest, STR("index-")) && take_uint(&rest, UINT32_MAX - 1, &number) ? (unsigned)number : 0;
 }
 
@@ -135,7 +154,9 @@ static enum index_result open_index(struct store *s, unsigned number)
 	char path[PATH_MAX];
 	snprintf(path, sizeof path, "%s/index-%u", s->folder, number);
 	s->number = number;
-	return cache_index_open(path, &s->index);
+	enum index_result r = cache_index_open(path, &s->index);
+	s->state[4] = inode_of_index(s);
+	return r;
 }
 
 static void unlink_index(const struct store *s, unsigned number)
@@ -148,33 +169,85 @@ static void unlink_index(const struct store *s, unsigned number)
 	}
 }
 
+/* The highest number that an index has, 0 without any. */
+static unsigned newest_index(const struct store *s)
+{
+	unsigned newest = 0;
+	int fd = openat(s->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+	while (dir && (e = readdir(dir))) {
+		struct str rest = str_of(e->d_name);
+		uint64_t number;
+		if (take_word(&rest, STR("index-")) && take_uint(&rest, UINT32_MAX - 1, &number) && !rest.n && number > newest)
+			newest = (unsigned)number;
+	}
+	if (dir)
+		closedir(dir);
+	return newest;
+}
+
+static bool lock_index(const struct store *s)
+{
+	for (int tries = LOCK_TRIES; s->lock_fd >= 0 && tries; tries--) {
+		if (lock_byte(s->lock_fd, LOCK_INDEX))
+			return true;
+		nanosleep(&(struct timespec){.tv_nsec = POLL_US * 1000}, NULL);
+	}
+	return false;
+}
+
+/* A new index behind all that are there; the sound one that only lost its name in `current` is not `broken`. */
+static enum index_result replace_index(struct store *s, unsigned broken)
+{
+	char text[32];
+	unsigned newest = newest_index(s);
+	enum index_result r = !broken && newest ? open_index(s, newest) : INDEX_BROKEN;
+	if (r != INDEX_OK && r != INDEX_BROKEN)
+		return r;
+	if (r == INDEX_BROKEN) {
+		broken = broken ? broken : newest;
+		newest = (newest > broken ? newest : broken) + 1;
+		unlink_index(s, newest);
+		r = open_index(s, newest);
+	}
+	snprintf(text, sizeof text, "index-%u\n", newest);
+	if (r == INDEX_OK && !write_text(s->fd, "current", text))
+		return INDEX_FULL;
+	if (r == INDEX_OK && broken) {
+		log_event("warn", "the cache's index was not sound; a new one is made from the files: %s/index-%u", s->folder, newest);
+		unlink_index(s, broken);
+	}
+	int64_t inode = s->state[4];
+	read_current(s);
+	s->state[4] = inode;
+	return r;
+}
+
 /* Begins the index after `broken` and makes it current, unless another process did so before. */
 static enum index_result begin_index(struct store *s, unsigned broken)
 {
-	enum index_result r = INDEX_BUSY;
-	int tries = LOCK_TRIES;
-	while (!lock_byte(s->lock_fd, LOCK_INDEX) && --tries)
-		nanosleep(&(struct timespec){.tv_nsec = POLL_US * 1000}, NULL);
-	if (!tries)
-		return INDEX_BUSY;
+	if (!lock_index(s))
+		return s->lock_fd < 0 ? INDEX_FULL : INDEX_BUSY;
 	unsigned now = read_current(s);
-	if (now == broken) {
-		char text[32];
-		unlink_index(s, broken + 1);
-		r = open_index(s, broken + 1);
-		snprintf(text, sizeof text, "index-%u\n", broken + 1);
-		if (r == INDEX_OK && !write_text(s->fd, "current", text))
-			r = INDEX_FULL;
-		if (r == INDEX_OK && broken) {
-			log_event("warn", "the cache's index was not sound; a new one is made from the files: %s/index-%u", s->folder,
-				  broken + 1);
-			unlink_index(s, broken);
-		}
-	} else {
-		r = open_index(s, now);
-	}
+	enum index_result r = now == broken ? replace_index(s, broken) : open_index(s, now);
 	unlock_bytes(s->lock_fd, LOCK_INDEX, 1);
 	return r;
+}
+
+static bool have_index(struct store *s, enum index_result r)
+{
+	bool was_strange = s->is_strange;
+	s->is_strange = r == INDEX_STRANGE;
+	if (r != INDEX_OK) {
+		if (!s->temporary && (!s->index_again_us || s->is_strange != was_strange))
+			log_event("warn", "the cache's index cannot be used now: %s/index-%u%s", s->folder, s->number,
+				  s->is_strange ? ": it is of another format" : "");
+		cache_index_close(s->index);
+		s->index = NULL;
+	}
+	s->index_again_us = r == INDEX_OK ? 0 : clock_us() + AGAIN_US;
+	return r == INDEX_OK;
 }
 
 static void use_index(struct store *s)
@@ -183,15 +256,7 @@ static void use_index(struct store *s)
 	enum index_result r = number ? open_index(s, number) : begin_index(s, 0);
 	if (r == INDEX_BROKEN)
 		r = begin_index(s, number);
-	if (r != INDEX_OK && !s->temporary && !s->index_again_us)
-		log_event("warn", "the cache's index cannot be used now: %s/index-%u", s->folder, s->number);
-	if (r != INDEX_OK) {
-		cache_index_close(s->index);
-		s->index = NULL;
-	}
-	s->index_again_us = r == INDEX_OK ? 0 : clock_us() + AGAIN_US;
-	if (!stat_current(s, s->current))
-		memset(s->current, 0, sizeof s->current);
+	have_index(s, r);
 }
 
 bool store_check(struct store *s, enum index_result r)
@@ -201,12 +266,7 @@ bool store_check(struct store *s, enum index_result r)
 		unsigned broken = s->number;
 		cache_index_close(s->index);
 		s->index = NULL;
-		if (begin_index(s, broken) != INDEX_OK) {
-			cache_index_close(s->index);
-			s->index = NULL;
-			s->index_again_us = clock_us() + AGAIN_US;
-		}
-		stat_current(s, s->current);
+		have_index(s, begin_index(s, broken));
 	}
 	return r == INDEX_OK;
 }
@@ -223,35 +283,32 @@ static bool make_folders(int fd)
 }
 
 /* Another user's folder may be a trap: others can write there what we would serve. */
-static bool is_own_folder(const char *folder)
+static bool is_ours(const struct store *s)
 {
 	struct stat st;
-	bool own = lstat(folder, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022);
-	if (!own)
-		errno = EPERM;
-	return own;
+	return fstat(s->fd, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & 022);
 }
 
-static bool make_temporary(const struct store *s)
+static bool mark_temporary(const struct store *s)
 {
-	char path[PATH_MAX];
-	if (mkdir(s->folder, 0700) < 0 && errno != EEXIST)
-		return false;
-	if (!is_own_folder(s->folder))
-		return false;
-	snprintf(path, sizeof path, "%s/" MARKER, s->folder);
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(s->fd, MARKER, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	bool ok = fd >= 0 && write(fd, MARKER_TEXT, strlen(MARKER_TEXT)) > 0;
 	if (fd >= 0)
 		close(fd);
 	return ok;
 }
 
-static bool open_folder(struct store *s)
+static bool open_folder(struct store *s, bool make)
 {
 	char text[64];
-	s->fd = open(s->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (make && s->temporary && mkdir(s->folder, 0700) < 0 && errno != EEXIST)
+		return unusable(s, "%s: %s", strerror(errno));
+	s->fd = open(s->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (s->temporary ? O_NOFOLLOW : 0));
 	if (s->fd < 0)
+		return unusable(s, "%s: %s", strerror(errno));
+	if (s->temporary && !is_ours(s))
+		return unusable(s, "%s: others can write there%s", "");
+	if (make && s->temporary && !mark_temporary(s))
 		return unusable(s, "%s: %s", strerror(errno));
 	if (!read_text(s->fd, MARKER, text, sizeof text))
 		return unusable(s, "%s: no " MARKER " in it%s (lorikeet cache init makes one; is the volume mounted?)", "");
@@ -266,29 +323,42 @@ static bool open_folder(struct store *s)
 		log_event("info", "the cache can be used again: %s", s->folder);
 	s->is_unusable = false;
 	s->index_again_us = 0;
+	s->is_strange = false;
 	use_index(s);
 	return true;
 }
 
+/* The folder at this path is still the one that is open, with its marker. */
+static bool is_same_folder(const struct store *s)
+{
+	char text[64];
+	struct stat here, there;
+	return fstat(s->fd, &here) == 0 && stat(s->folder, &there) == 0 && here.st_dev == there.st_dev &&
+	       here.st_ino == there.st_ino && read_text(s->fd, MARKER, text, sizeof text) && strcmp(text, MARKER_TEXT) == 0;
+}
+
 bool store_ready(struct store *s, bool make)
 {
-	int64_t state[4];
 	if (!*s->folder)
 		return false;
-	if (s->fd >= 0) {
-		bool there = stat_current(s, state);
-		if (there && memcmp(state, s->current, sizeof state) == 0 &&
-		    (s->index || clock_us() < s->index_again_us))
-			return true;
-		store_close(s);
-	} else if (clock_us() < s->again_us && !make) {
-		return false;
+	if (s->fd >= 0 && is_state(s) && (s->index || clock_us() < s->index_again_us))
+		return true;
+	if (s->fd >= 0 && is_same_folder(s)) {
+		/* Without `current` too: on a read-only volume, or a full one, there may be none. */
+		if (s->index || clock_us() >= s->index_again_us) {
+			cache_index_close(s->index);
+			s->index = NULL;
+			use_index(s);
+		}
+		return true;
 	}
+	if (s->fd >= 0)
+		store_close(s);
+	else if (clock_us() < s->again_us && !make)
+		return false;
 	if (s->temporary && !make && access(s->folder, F_OK) < 0)
 		return false;
-	if (s->temporary && !(make ? make_temporary(s) : is_own_folder(s->folder)))
-		return unusable(s, "%s: %s", strerror(errno));
-	return open_folder(s);
+	return open_folder(s, make);
 }
 
 static bool is_marker_there(int fd, const char *folder, struct error *err)
@@ -339,6 +409,11 @@ uint64_t store_free_bytes(const struct store *s)
 
 /* --- files --- */
 
+static bool is_key(const char *name)
+{
+	return strlen(name) == CACHE_KEY_BYTES - 1 && strspn(name, "0123456789abcdef") == CACHE_KEY_BYTES - 1;
+}
+
 static const char *file_name(const char *key, char name[64])
 {
 	snprintf(name, 64, FILES "/%.2s/%s", key, key);
@@ -357,17 +432,47 @@ int store_open_file(const struct store *s, const char *key)
 	return openat(s->fd, file_name(key, name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 }
 
-int store_open_part(const struct store *s, const char *key, bool make)
+int store_open_part(const struct store *s, const char *key)
 {
 	char name[64];
-	return openat(s->fd, part_name(key, name), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (make ? O_CREAT : 0), 0640);
+	return openat(s->fd, part_name(key, name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 }
 
-bool store_publish(const struct store *s, const char *key)
+static bool lies_at(int folder, const char *name, int fd)
+{
+	struct stat here, there;
+	return fstat(fd, &here) == 0 && fstatat(folder, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == there.st_ino;
+}
+
+int store_take_part(const struct store *s, const char *key, bool make)
+{
+	char name[64];
+	part_name(key, name);
+	for (int i = 0; i < TAKE_TRIES; i++) {
+		int fd = openat(s->fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (make ? O_CREAT : 0), 0640);
+		if (fd < 0)
+			return -1;
+		bool mine = lock_byte(fd, 0);
+		/* Else it was published or dropped between open and lock. */
+		if (mine && lies_at(s->fd, name, fd))
+			return fd;
+		close(fd);
+		if (!mine)
+			break;
+	}
+	errno = EBUSY;
+	return -1;
+}
+
+bool store_publish(const struct store *s, const char *key, int fd)
 {
 	char part[64], file[64], slice[16];
 	part_name(key, part);
 	file_name(key, file);
+	if (!lies_at(s->fd, part, fd)) {
+		errno = ENOENT;
+		return false;
+	}
 	if (renameat(s->fd, part, s->fd, file) == 0)
 		return true;
 	snprintf(slice, sizeof slice, FILES "/%.2s", key);
@@ -375,10 +480,10 @@ bool store_publish(const struct store *s, const char *key)
 	       renameat(s->fd, part, s->fd, file) == 0;
 }
 
-void store_unlink_file(const struct store *s, const char *key)
+bool store_unlink_file(const struct store *s, const char *key)
 {
 	char name[64];
-	unlinkat(s->fd, file_name(key, name), 0);
+	return unlinkat(s->fd, file_name(key, name), 0) == 0;
 }
 
 void store_unlink_part(const struct store *s, const char *key)
@@ -387,30 +492,47 @@ void store_unlink_part(const struct store *s, const char *key)
 	unlinkat(s->fd, part_name(key, name), 0);
 }
 
-static bool is_key(const char *name)
+void store_unlink_file_of(const struct store *s, const char *key, int fd)
 {
-	return strlen(name) == CACHE_KEY_BYTES - 1 && strspn(name, "0123456789abcdef") == CACHE_KEY_BYTES - 1;
+	char name[64];
+	if (lies_at(s->fd, file_name(key, name), fd))
+		unlinkat(s->fd, name, 0);
 }
 
-void store_drop_old_parts(const struct store *s)
+void store_unlink_part_of(const struct store *s, const char *key, int fd)
 {
+	char name[64];
+	if (s->fd >= 0 && lies_at(s->fd, part_name(key, name), fd))
+		unlinkat(s->fd, name, 0);
+}
+
+/* True if it was dropped. */
+static bool drop_part(const struct store *s, const char *key)
+{
+	int fd = store_take_part(s, key, false);
+	if (fd < 0)
+		return false;
+	store_unlink_part(s, key);
+	close(fd);
+	return true;
+}
+
+uint64_t store_drop_old_parts(const struct store *s, int64_t age_s)
+{
+	uint64_t bytes = 0;
 	int fd = openat(s->fd, PARTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *e;
 	struct stat st;
 	while (dir && (e = readdir(dir)))
 		if (is_key(e->d_name) && fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    time(NULL) - st.st_mtim.tv_sec > PART_AGE_S && store_try_lock(s, e->d_name)) {
-			unlinkat(fd, e->d_name, 0);
-			/* Only this process's own download, which is young, could have been locked by it. */
-			char digits[16];
-			snprintf(digits, sizeof digits, "%.15s", e->d_name);
-			unlock_bytes(s->lock_fd, LOCK_FIRST_KEY + (off_t)strtoull(digits, NULL, 16), 1);
-		}
+		    !(time(NULL) - st.st_mtim.tv_sec >= age_s && drop_part(s, e->d_name)))
+			bytes += (uint64_t)st.st_size;
 	if (dir)
 		closedir(dir);
 	else if (fd >= 0)
 		close(fd);
+	return bytes;
 }
 
 struct original store_original_of(const struct cache_header *h)
@@ -426,112 +548,17 @@ struct original store_original_of(const struct cache_header *h)
 	return o;
 }
 
-void store_walk_slice(const struct store *s, int slice,
-		      void (*each)(void *with, const char *key, int fd, const struct cache_header *h), void *with)
+void store_walk_names(const struct store *s, int slice, bool (*each)(void *with, const char *key), void *with)
 {
 	char name[32];
 	snprintf(name, sizeof name, FILES "/%02x", slice);
 	int folder = openat(s->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	DIR *dir = folder < 0 ? NULL : fdopendir(folder);
 	const struct dirent *e;
-	while (dir && (e = readdir(dir))) {
-		int fd = is_key(e->d_name) ? openat(folder, e->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
-		if (fd < 0)
-			continue;
-		struct arena *a = arena_open();
-		struct cache_header h;
-		struct error err;
-		bool sound = cache_header_read(a, fd, e->d_name, false, &h, &err);
-		if (sound || err.reason == REASON_DAMAGED)
-			each(with, e->d_name, fd, sound ? &h : NULL);
-		close(fd);
-		arena_close(a);
-	}
+	while (dir && (e = readdir(dir)) && (!is_key(e->d_name) || each(with, e->d_name)))
+		;
 	if (dir)
 		closedir(dir);
 	else if (folder >= 0)
 		close(folder);
-}
-
-/* --- room --- */
-
-static void adopt_file(void *with, const char *key, int fd, const struct cache_header *h)
-{
-	struct store *s = with;
-	(void)fd;
-	if (h) {
-		struct original o = store_original_of(h);
-		cache_index_adopt(s->index, &o);
-	} else {
-		store_unlink_file(s, key);
-	}
-}
-
-void store_adopt(struct store *s, int64_t budget_us)
-{
-	int64_t end = clock_us() + budget_us;
-	struct index_totals t;
-	/* A slice and its number go together: who dies between them leaves the slice to the next. */
-	do {
-		if (!s->index || !store_check(s, cache_index_totals(s->index, &t)) || t.slice >= CACHE_SLICES ||
-		    !store_check(s, cache_index_begin(s->index)))
-			return;
-		bool ok = store_check(s, cache_index_totals(s->index, &t));
-		if (ok && t.slice < CACHE_SLICES) {
-			store_walk_slice(s, t.slice, adopt_file, s);
-			ok = cache_index_set_slice(s->index, t.slice + 1) == INDEX_OK;
-		}
-		if (!s->index || !store_check(s, cache_index_end(s->index, ok)))
-			return;
-	} while (clock_us() < end);
-}
-
-/* Inside a transaction: unlinks while the row is still to be committed, so that a file without a row cannot be left. */
-static bool evict_oldest(struct store *s, uint64_t *freed)
-{
-	struct arena *a = arena_open();
-	struct original o;
-	bool found = cache_index_oldest(s->index, a, &o) == INDEX_OK && cache_index_unstore(s->index, o.key) == INDEX_OK;
-	if (found) {
-		store_unlink_file(s, o.key);
-		*freed += o.bytes;
-		metrics_add(METRIC_CACHE_EVICTIONS, 1);
-		metrics_add(METRIC_CACHE_EVICTED_BYTES, o.bytes);
-	}
-	arena_close(a);
-	return found;
-}
-
-bool store_evict(struct store *s, uint64_t n)
-{
-	uint64_t freed = 0;
-	while (freed < n && s->index && store_check(s, cache_index_begin(s->index))) {
-		bool more = true;
-		for (int i = 0; i < EVICT_AT_ONCE && more && freed < n; i++)
-			more = evict_oldest(s, &freed);
-		if (!store_check(s, cache_index_end(s->index, true)) || !more)
-			break;
-	}
-	return freed >= n;
-}
-
-bool store_make_room(struct store *s, uint64_t n)
-{
-	struct index_totals t;
-	if (n > s->max_bytes)
-		return false;
-	store_adopt(s, POLL_US);
-	while (s->index && store_check(s, cache_index_totals(s->index, &t))) {
-		uint64_t free_bytes = store_free_bytes(s), wanted = n + s->min_free_bytes;
-		uint64_t above = t.bytes + n > s->max_bytes ? t.bytes + n - s->max_bytes : 0;
-		uint64_t lacking = wanted > free_bytes ? wanted - free_bytes : 0;
-		if (t.others > KEEP_OTHERS + KEEP_OTHERS / 10)
-			store_check(s, cache_index_trim_others(s->index, KEEP_OTHERS));
-		if (!above && !lacking)
-			return true;
-		if (!store_evict(s, above ? above : 1))
-			return false;
-	}
-	/* Without an index nothing can be counted: only the volume says whether there is room. */
-	return !s->index && s->lock_fd >= 0 && store_free_bytes(s) > n + s->min_free_bytes;
 }

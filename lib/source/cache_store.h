@@ -5,8 +5,8 @@
 #include "cache_index.h"
 
 /*
- * One folder of a cache (cache.h has its layout): whether it can be used, its index in use, its files, and room in it.
- * For cache.c only.
+ * One folder of a cache (cache.h has its layout): whether it can be used, its index in use, its locks and its files.
+ * For the cache_* below it only.
  */
 struct store {
 	const char *folder;            /* absolute; "" is never usable */
@@ -15,13 +15,16 @@ struct store {
 	int fd, lock_fd;               /* the folder and its lock file, -1 while not open */
 	struct cache_index *index;     /* NULL while it cannot be used: then files are found by name only */
 	unsigned number;               /* of the index */
-	int64_t current[4];            /* what `current` was when it was opened: device, inode, mtime */
+	/* What `current` was when it was read (device, inode, mtime), and the index when it was opened (inode). */
+	int64_t state[5];
+	bool is_strange;               /* the index in use is of another format: nothing is added to this folder */
 	int64_t again_us, index_again_us, full_until_us;
 	bool is_unusable;              /* that was said already */
 	char why[300];                 /* it is not usable */
 };
 
-/* Whether it can be used now: opens it, or notices that folder or index are others than before. make: also makes a temporary one. */
+/* Whether it can be used now: opens it, or notices that folder or index are others than before. make: also makes a temporary one.
+ * A new index alone leaves the folder open, and with it this process's locks. */
 bool store_ready(struct store *s, bool make);
 void store_close(struct store *s);
 
@@ -30,29 +33,31 @@ bool store_check(struct store *s, enum index_result r);
 
 /* The file of a key, read-only, or -1 with errno. */
 int store_open_file(const struct store *s, const char *key);
-/* A part, made if it is not there. */
-int store_open_part(const struct store *s, const char *key, bool make);
-bool store_publish(const struct store *s, const char *key);    /* the part becomes the file; errno */
-void store_unlink_file(const struct store *s, const char *key);
+/* A part to be looked at, or -1. */
+int store_open_part(const struct store *s, const char *key);
+/* A part to write into, for this process alone as long as it is open: -1 with errno, EBUSY if it is another's. So much holds even
+ * where the lock of the original was lost with its folder. */
+int store_take_part(const struct store *s, const char *key, bool make);
+/* The part becomes the file. False with errno; ENOENT: it is not the part of this name any more (it was purged). */
+bool store_publish(const struct store *s, const char *key, int fd);
+bool store_unlink_file(const struct store *s, const char *key);
+/* These only if fd is what lies there. */
+void store_unlink_file_of(const struct store *s, const char *key, int fd);
+void store_unlink_part_of(const struct store *s, const char *key, int fd);
 void store_unlink_part(const struct store *s, const char *key);
+/* Drops parts that nobody writes and that are older: the bytes of those that are left. */
+uint64_t store_drop_old_parts(const struct store *s, int64_t age_s);
+#define STORE_PART_AGE_S 3600
 
-/* Evicts until n more bytes fit, and takes up slices of the folder that the index does not know. False: they do not. */
-bool store_make_room(struct store *s, uint64_t n);
-/* Evicts at least n bytes, for a volume that is full although nothing says so (quotas). False: there was nothing. */
-bool store_evict(struct store *s, uint64_t n);
-/* Takes up the next slices of the folder, for at most budget_us. */
-void store_adopt(struct store *s, int64_t budget_us);
-/* One slice: calls each(with, key, fd, header or NULL if it is damaged) for all files of our naming in it. */
-void store_walk_slice(const struct store *s, int slice,
-		      void (*each)(void *with, const char *key, int fd, const struct cache_header *h), void *with);
-void store_drop_old_parts(const struct store *s);
+/* Calls each(with, key) for the files of our naming in a slice; false from it ends the walk. */
+void store_walk_names(const struct store *s, int slice, bool (*each)(void *with, const char *key), void *with);
 
 /* What a file says, as a row of the index. */
 struct original store_original_of(const struct cache_header *h);
 
 /* A byte of the lock file, polled: true when this process has it. */
 bool store_try_lock(const struct store *s, const char *key);
-void store_unlock(const struct store *s, int lock_fd);
+void store_unlock(int lock_fd);
 
 bool store_init(const char *folder, struct error *err);
 uint64_t store_free_bytes(const struct store *s);

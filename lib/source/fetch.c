@@ -198,7 +198,7 @@ static bool transfer(struct work *w, bool may_resume, bool *again, struct error 
 	}
 	if (!ok) {
 		bool broken = err->reason == REASON_ORIGIN || err->reason == REASON_TIMEOUT;
-		*again = err->reason == REASON_IO;
+		*again = err->reason == REASON_IO || err->reason == REASON_BUSY;
 		drop_writer(w, broken && !w->is_encoded && w->writer && is_strong(w->coming.etag));
 		return false;
 	}
