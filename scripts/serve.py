@@ -105,7 +105,7 @@ def serve(words, folder):
     sys.stderr.write(check.stderr)
     if check.returncode:
         raise StackError("the configuration is wrong")
-    with Stack(folder / "stack", BINARY, config, port=port_to_use(words.port), workers=words.workers,
+    with Stack(folder / "stack", BINARY, config, port=port_to_use(words.port), workers=words.workers, fetchers=4,
                worker_env=worker_env, viewer=viewer()) as stack:
         show(stack.url, first_images(images) if images else [], os.getpid(), stack.status("/") == 200,
              bool(words.config))

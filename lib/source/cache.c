@@ -586,19 +586,20 @@ bool cache_init(const char *folder, struct error *err)
 bool cache_purge(struct cache *c, const struct original *o)
 {
 	struct store *const stores[] = {&c->main, &c->temporary};
-	bool ok = true;
+	bool ok = true, any = false;
 	for (int i = 0; i < 2; i++) {
 		struct store *s = stores[i];
 		if (!*s->folder || (s->temporary && access(s->folder, F_OK) < 0))
 			continue;
 		bool ready = store_ready(s, false);
+		any = true;
 		ok &= ready && s->index && store_check(s, cache_index_purge(s->index, o, (uint64_t)time(NULL)));
 		if (ready) {
 			store_unlink_part(s, o->key);
 			store_unlink_file(s, o->key);
 		}
 	}
-	return ok;
+	return ok && any;
 }
 
 void cache_stat(struct cache *c, struct arena *a, struct cache_state *state)

@@ -20,7 +20,8 @@ static void verify_file(void *with, const char *key, int fd, const struct cache_
 	job->v->files++;
 	if (!h || !cache_file_verify(fd, h, &err)) {
 		job->v->damaged++;
-		job->found(job->with, key, h ? err.why : "no header that fits its length");
+		job->found(job->with, key, !h ? "has no header that fits its length"
+					      : err.reason == REASON_DAMAGED ? "is not what was fetched" : err.why);
 		store_unlink_file_of(s, key, fd);
 		store_forget(s, key, true);
 		return;

@@ -60,9 +60,7 @@ class Shop:
     def make_cache(self):
         self.cache.mkdir(exist_ok=True)
         give_to_worker(self.cache)
-        self.run("cache", "init", check=False)
-        if not (self.cache / "lorikeet-cache").exists():
-            (self.cache / "lorikeet-cache").write_text("lorikeet cache 1\n")
+        self.run("cache", "init")
 
     def run(self, *words, check=True):
         """The command line, as the workers' user."""

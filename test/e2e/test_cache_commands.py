@@ -196,7 +196,8 @@ def test_stat(bare):
     assert f"folder: {bare.cache}\nusable: yes\nindex: index-1\n" in text and "files: 2\n" in text
     assert f"bytes: {bare.held()} of {10 << 30}\nwithout a file: 1\n" in text
     # The index is lost: it is made anew, slice by slice.
-    (bare.cache / "current").unlink()
+    for name in ("current", "index-1", "index-1-wal", "index-1-shm"):
+        (bare.cache / name).unlink(missing_ok=True)
     begun = said(bare.run("cache", "stat", "--json"))
     assert (begun["files"], begun["slices"], begun["all_slices"]) == (0, 0, 256)
     assert "taken up: 0 of 256 slices, the index is being made\n" in bare.run("cache", "stat").stdout
@@ -473,7 +474,8 @@ def test_verify(bare):
         f"{gone.name}: is in the index, but has no file", "files: 3", f"bytes: {bare.held()}", "damaged: 2", "adopted: 0", "gone: 1"}
     assert not rotten.exists() and not short.exists()
     assert said(bare.run("cache", "stat", "--json"))["files"] == 1
-    (bare.cache / "current").unlink()
+    for name in ("current", "index-1", "index-1-wal", "index-1-shm"):
+        (bare.cache / name).unlink(missing_ok=True)
     found = said(bare.run("cache", "verify", "--json"))
     assert found["findings"] == [{"key": key_path(bare, "web/c.jpg").name, "what": "was not in the index"}]
     assert found["adopted"] == 1
