@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "config_options.h"
 
+/* An exbibyte: sums of a few do not overflow. */
+#define MAX_BYTES (UINT64_C(1) << 60)
+
 static const char *const symlink_words[] = {"no", "inside", "follow", NULL};
 static const char *const sampling_words[] = {"420", "444", "source", NULL};
 static const char *const filter_words[] = {"lanczos", "mitchell", "triangle", NULL};
@@ -102,7 +105,7 @@ const struct option config_options[] = {
 	R("origin", stall_timeout_ms, UINT, "15000", 10, 3600000, NULL, "Longest time without a byte from an origin."),
 	R("origin", total_timeout_ms, UINT, "600000", 10, INT32_MAX, NULL, "Longest time for an original, tries again too."),
 	R("origin", retries, UINT, "2", 0, 20, NULL, "Tries again after broken connections, 5xx and 429."),
-	R("origin", max_original_bytes, UINT, "0", 0, INT64_MAX, NULL,
+	R("origin", max_original_bytes, UINT, "0", 0, MAX_BYTES, NULL,
 	  "Largest original that is fetched, in bytes; 0: as much as the cache may hold."),
 	R("origin", user, TEXT, "", 0, 0, NULL, "User name for basic authentication."),
 	R("origin", password, TEXT, "", 0, 0, NULL, "Its password."),
@@ -152,11 +155,11 @@ const struct option config_options[] = {
 
 	C("cache", "folder", cache_folder, FOLDER, "", 0, 0, NULL,
 	  "Local folder for originals that come over the network, made by lorikeet cache init; \"\" for none."),
-	C("cache", "max_bytes", cache_max_bytes, UINT, "10737418240", 1048576, INT64_MAX, NULL, "Bytes of all files in it."),
-	C("cache", "min_free_bytes", min_free_bytes, UINT, "1073741824", 0, INT64_MAX, NULL, "Bytes to be left free on its volume."),
+	C("cache", "max_bytes", cache_max_bytes, UINT, "10737418240", 1048576, MAX_BYTES, NULL, "Bytes of all files in it."),
+	C("cache", "min_free_bytes", min_free_bytes, UINT, "1073741824", 0, MAX_BYTES, NULL, "Bytes to be left free on its volume."),
 	C("cache", "temporary", temporary, FOLDER, "/var/tmp/lorikeet", 0, 0, NULL,
 	  "Folder for originals while the cache cannot be used (full, read-only, not mounted). Made when it is needed."),
-	C("cache", "temporary_bytes", temporary_bytes, UINT, "1073741824", 0, INT64_MAX, NULL, "Bytes of all files in that."),
+	C("cache", "temporary_bytes", temporary_bytes, UINT, "1073741824", 0, MAX_BYTES, NULL, "Bytes of all files in that."),
 	C("cache", "max_wait_ms", max_wait_ms, UINT, "10000", 10, 600000, NULL,
 	  "Longest time that a request waits for an origin; then it is 503, and the download goes on."),
 	C("cache", "max_waiting", max_waiting, UINT, "32", 1, 10000, NULL,
