@@ -12,8 +12,8 @@
  * process that began them, and one mark: what the process is busy with. A marked slot whose byte nobody locks is the
  * trace of a crash.
  *
- * Without a file (path "" or not usable, which metrics_open says) all this works in private memory: the counts are those
- * of this process, and no crash is noticed.
+ * Without a file (path "" or not usable, which metrics_open says) all this works in private memory: the counts are
+ * those of this process, and no crash is noticed.
  */
 #define METRICS_SLOTS 512
 
@@ -45,11 +45,12 @@ enum metric {
 	METRICS
 };
 
-/* Opens or makes the file at path (the format's number is put behind it, so that programs of two formats can run side by
- * side) and takes a slot. False, with a why for the log, if there is no such file now; the counters work all the same. */
+/* Opens or makes the file at path (the format's number is put behind it, so that programs of two formats can run side
+ * by side) and takes a slot. False, with a why for the log, if there is no such file now, as with path ""; the counters
+ * work all the same. A file or slot of before is given up, as if the process had ended well. */
 bool metrics_open(const char *path, struct error *err);
 
-/* Opens the file of others to read it, without taking a slot. */
+/* Opens the file of others to read it, without making it or taking a slot; adding and marking then stay private. */
 bool metrics_read(const char *path, struct error *err);
 
 void metrics_add(enum metric metric, uint64_t n);
@@ -77,7 +78,7 @@ void metrics_watch_signals(void);
 /*
  * The traces of crashes while an original was decoded: calls found(with, original, certain) for each and clears it.
  * certain: by a signal of a bug. original 0 asks for all, else only for that one. Costs less than a microsecond when
- * there is none.
+ * there is none. METRIC_CRASHES is the caller's to add to.
  */
 void metrics_crashes(uint64_t original, void (*found)(void *with, uint64_t original, bool certain), void *with);
 

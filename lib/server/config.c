@@ -78,7 +78,7 @@ static bool keep_text(const struct origin *from, const struct option *o, const c
 	if (o->type == URI && *text && !is_base_uri(str_of(text)))
 		return reject(from, o, "must be http(s)://host without a slash at its end");
 	if (o->type == FOLDER && *text && *text != '/')
-		return reject(from, o, "must be an absolute folder");
+		return reject(from, o, "must be an absolute path");
 	if (o->type == COLOUR && (strlen(text) != 6 || strspn(text, "0123456789abcdefABCDEF") != 6))
 		return reject(from, o, "must be six hex digits, as ffffff");
 	*(const char **)at = arena_strndup(from->a, text, strlen(text));
@@ -435,8 +435,18 @@ static bool check_twice(const struct config *c, const char *name, struct error *
 
 static bool check_rule(const struct config_rule *r, struct error *err)
 {
-	if (!*r->root)
-		return wrong(err, r->origin, "rules.root: every rule needs one");
+	if (r->type == SOURCE_FILE && !*r->root)
+		return wrong(err, r->origin, "rules.root: a rule of type file needs one");
+	if (r->type == SOURCE_HTTP && !*r->url)
+		return wrong(err, r->origin, "rules.url: a rule of type http needs one");
+	if (r->type == SOURCE_S3 && !*r->bucket)
+		return wrong(err, r->origin, "rules.bucket: a rule of type s3 needs one");
+	for (const char **f = r->fallback; *f; f++)
+		if (!strstr(*f, "->"))
+			return wrong(err, r->origin, "access.fallback: must be as \".tif -> .jpg\"");
+	for (const char **h = r->headers; *h; h++)
+		if (!strchr(*h, ':') || strpbrk(*h, "\r\n"))
+			return wrong(err, r->origin, "origin.headers: must be as \"Name: value\"");
 	if (r->max_height && !r->max_width)
 		return wrong(err, r->origin, "limits.max_height: needs max_width (IIIF 3.0, 5.3)");
 	return true;

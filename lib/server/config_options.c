@@ -11,7 +11,11 @@ static const char *const tif_words[] = {"deflate", "jpeg", NULL};
 static const char *const bitonal_words[] = {"dither", "threshold", NULL};
 static const char *const colour_words[] = {"srgb", "keep", "strip", NULL};
 static const char *const metadata_words[] = {"none", "copyright", "all", NULL};
-static const char *const type_words[] = {"file", NULL};
+static const char *const type_words[] = {"file", "http", "s3", NULL};
+static const char *const forbidden_words[] = {"403", "404", NULL};
+static const char *const validator_words[] = {"etag", "last-modified", "size", NULL};
+static const char *const verify_words[] = {"auto", "yes", "no", NULL};
+static const char *const tag_words[] = {"none", "Surrogate-Key", "Cache-Tag", NULL};
 
 #define C(section, key, field, type, otherwise, min, max, choices, help) \
 	{section, key, type, offsetof(struct config, field), false, otherwise, min, max, choices, help}
@@ -37,6 +41,9 @@ const struct option config_options[] = {
 	  "Send a Server-Timing header with the milliseconds of each stage."),
 	C("server", "start_page", start_page, BOOL, "false", 0, 0, NULL,
 	  "Answer / with a page that shows up to 200 images and their names to everyone, in a viewer and by address."),
+
+	C("server", "metrics_file", metrics_file, FOLDER, "/run/lorikeet/metrics", 0, 0, NULL,
+	  "A small file that all processes share, for the counts of /metrics and the traces of crashes; \"\" for none."),
 
 	R("limits", max_area, UINT, "100000000", 0, UINT64_MAX, NULL,
 	  "Largest answer in pixels, published as maxArea; 0 for no limit."),
@@ -86,6 +93,44 @@ const struct option config_options[] = {
 	R("access", allowed_roots, FOLDERS, "", 0, 0, NULL, "Absolute folders that links may lead into."),
 	R("access", suffixes, LIST, "", 0, 0, NULL,
 	  "Endings tried in order where an identifier alone names no file, as .tif,.jpg."),
+	R("access", fallback, LIST, "", 0, 0, NULL,
+	  "Other endings that serve where the original is missing, damaged, unsupported, too large or ends workers, as \".tif -> .jpg\"."),
+	R("access", verify, CHOICE, "auto", 0, 0, verify_words,
+	  "Decode originals once in full before they are served; auto: where there is a fallback."),
+
+	R("origin", connect_timeout_ms, UINT, "5000", 10, 600000, NULL, "Longest time for connecting to an origin."),
+	R("origin", stall_timeout_ms, UINT, "15000", 10, 3600000, NULL, "Longest time without a byte from an origin."),
+	R("origin", total_timeout_ms, UINT, "600000", 10, INT32_MAX, NULL, "Longest time for an original, tries again too."),
+	R("origin", retries, UINT, "2", 0, 20, NULL, "Tries again after broken connections, 5xx and 429."),
+	R("origin", max_original_bytes, UINT, "0", 0, INT64_MAX, NULL,
+	  "Largest original that is fetched, in bytes; 0: as much as the cache may hold."),
+	R("origin", user, TEXT, "", 0, 0, NULL, "User name for basic authentication."),
+	R("origin", password, TEXT, "", 0, 0, NULL, "Its password."),
+	R("origin", bearer, TEXT, "", 0, 0, NULL, "Token for bearer authentication."),
+	R("origin", secret_file, FOLDER, "", 0, 0, NULL,
+	  "File whose only line is the secret: the secret key of S3, else the password if there is a user, else the bearer token."),
+	R("origin", headers, LIST, "", 0, 0, NULL, "Further request headers, as \"X-Token: abc\"."),
+	R("origin", client_certificate, FOLDER, "", 0, 0, NULL, "PEM file of a client certificate."),
+	R("origin", client_key, FOLDER, "", 0, 0, NULL, "PEM file of its key."),
+	R("origin", ca_file, FOLDER, "", 0, 0, NULL, "PEM file of the authorities to trust instead of the system's."),
+	R("origin", proxy, TEXT, "", 0, 0, NULL, "URL of a proxy; what the environment says is ignored."),
+	R("origin", allowed_hosts, LIST, "", 0, 0, NULL,
+	  "Hosts (or .domains, with all below them) that identifiers which are URLs may name. They must have public addresses."),
+	R("origin", forbidden, CHOICE, "403", 0, 0, forbidden_words,
+	  "What an origin's 403 means; 404: the original is missing (S3 without the right to list)."),
+	R("origin", validator, CHOICE, "etag", 0, 0, validator_words,
+	  "What tells an original's states apart (with its size): for origins whose ETag differs per node."),
+	R("origin", etag_is_md5, BOOL, "false", 0, 0, NULL, "The origin's ETag is the MD5 of the body: verify it."),
+
+	R("s3", endpoint, TEXT, "", 0, 0, NULL, "URL of the service, as http://127.0.0.1:9000; \"\" is AWS."),
+	R("s3", region, TEXT, "us-east-1", 0, 0, NULL, "Region of the bucket."),
+	R("s3", path_style, BOOL, "false", 0, 0, NULL, "The bucket is in the path, not in the host name."),
+	R("s3", access_key, TEXT, "", 0, 0, NULL,
+	  "Access key; \"\": by environment, shared file, or the role of container or machine."),
+	R("s3", secret_key, TEXT, "", 0, 0, NULL, "Its secret key; better a secret_file."),
+	R("s3", session_token, TEXT, "", 0, 0, NULL, "Its session token."),
+	R("s3", profile, TEXT, "", 0, 0, NULL, "Profile in the shared credentials file."),
+	R("s3", anonymous, BOOL, "false", 0, 0, NULL, "Do not sign: the bucket is public."),
 
 	R("caching", cache_images, UINT, "86400", 0, INT32_MAX, NULL,
 	  "Seconds that clients may keep an image."),
@@ -93,13 +138,33 @@ const struct option config_options[] = {
 	R("caching", immutable, BOOL, "false", 0, 0, NULL,
 	  "Originals never change under their identifier: images are kept for a year."),
 	R("caching", revalidate_after, UINT, "60", 1, INT32_MAX, NULL,
-	  "Seconds after which nginx asks whether its copy is still good (X-Accel-Expires)."),
+	  "Seconds after which nginx asks whether its copy is still good (X-Accel-Expires), and the origin is asked."),
+	R("caching", negative_ttl, UINT, "60", 0, INT32_MAX, NULL,
+	  "Seconds for which an original that the origin has not stays missing; an hour where a fallback serves."),
+	R("caching", stale_if_error, UINT, "604800", 0, INT32_MAX, NULL,
+	  "Seconds for which a cached original serves while the origin cannot be asked."),
 
 	R("info", rights, TEXT, "", 0, 0, NULL, "URI of a licence or rights statement for info.json."),
 	R("info", preferred_formats, LIST, "", 0, 0, NULL, "preferredFormats of info.json (3.0), best first."),
 	R("info", info_json, TEXT, "", 0, 0, NULL, "A JSON object of further keys for info.json."),
 	R("info", sidecars, BOOL, "true", 0, 0, NULL,
 	  "Look for IDENTIFIER.json beside the original: further keys and max_width, max_height, max_area."),
+
+	C("cache", "folder", cache_folder, FOLDER, "", 0, 0, NULL,
+	  "Local folder for originals that come over the network, made by lorikeet cache init; \"\" for none."),
+	C("cache", "max_bytes", cache_max_bytes, UINT, "10737418240", 1048576, INT64_MAX, NULL, "Bytes of all files in it."),
+	C("cache", "min_free_bytes", min_free_bytes, UINT, "1073741824", 0, INT64_MAX, NULL, "Bytes to be left free on its volume."),
+	C("cache", "temporary", temporary, FOLDER, "/var/tmp/lorikeet", 0, 0, NULL,
+	  "Folder for originals while the cache cannot be used (full, read-only, not mounted). Made when it is needed."),
+	C("cache", "temporary_bytes", temporary_bytes, UINT, "1073741824", 0, INT64_MAX, NULL, "Bytes of all files in that."),
+	C("cache", "max_wait_ms", max_wait_ms, UINT, "10000", 10, 600000, NULL,
+	  "Longest time that a request waits for an origin; then it is 503, and the download goes on."),
+	C("cache", "max_waiting", max_waiting, UINT, "32", 1, 10000, NULL,
+	  "Requests that may wait for origins: the number of fetch processes. At most half of them for one origin; more is 503 at once."),
+	C("cache", "nginx_folder", nginx_folder, FOLDER, "/var/cache/lorikeet", 0, 0, NULL,
+	  "nginx's cache, out of which lorikeet cache purge takes answers; \"\" for none."),
+	C("cache", "tag_header", tag_header, CHOICE, "none", 0, 0, tag_words,
+	  "A header that names the identifier in every answer, for purging at the CDN."),
 
 	C("log", "format", log_format, CHOICE, "logfmt", 0, 0, format_words, "Form of the log lines."),
 	C("log", "requests", log_requests, CHOICE, "all", 0, 0, request_words,
@@ -111,8 +176,15 @@ const struct option config_options[] = {
 const struct option config_rule_options[] = {
 	R("rules", prefix, TEXT, "", 0, 0, NULL,
 	  "Identifiers that start with this; it is cut off. The first rule that fits wins."),
+	R("rules", pattern, TEXT, "", 0, 0, NULL,
+	  "A regular expression (PCRE) that the rest of the identifier must fit; its groups are values for path and url."),
+	R("rules", delimiter, TEXT, "", 0, 0, NULL, "Cuts the rest of the identifier into the values {1}, {2} and so on."),
 	R("rules", type, CHOICE, "file", 0, 0, type_words, "Where the originals are."),
-	R("rules", root, FOLDER, "", 0, 0, NULL, "Absolute folder of the originals."),
+	R("rules", root, FOLDER, "", 0, 0, NULL, "file: absolute folder of the originals."),
+	R("rules", path, TEXT, "{id}", 0, 0, NULL,
+	  "file and s3: path below the root, or key in the bucket, of {id} (the rest of the identifier) and other values."),
+	R("rules", url, TEXT, "", 0, 0, NULL, "http: address, as https://example.org/articles/{id}; values are escaped for their place."),
+	R("rules", bucket, TEXT, "", 0, 0, NULL, "s3: name of the bucket."),
 };
 
 const size_t n_config_options = sizeof config_options / sizeof *config_options;

@@ -15,7 +15,11 @@ enum config_choice {
 	TIF_DEFLATE = 0, TIF_JPEG,
 	COLOUR_SRGB = 0, COLOUR_KEEP, COLOUR_STRIP,
 	BITONAL_DITHER = 0, BITONAL_THRESHOLD,
-	SOURCE_FILE = 0,
+	SOURCE_FILE = 0, SOURCE_HTTP, SOURCE_S3,
+	FORBIDDEN_403 = 0, FORBIDDEN_404,
+	VALIDATOR_ETAG = 0, VALIDATOR_LAST_MODIFIED, VALIDATOR_SIZE,
+	VERIFY_AUTO = 0, VERIFY_YES, VERIFY_NO,
+	TAGS_NONE = 0, TAGS_SURROGATE_KEY, TAGS_CACHE_TAG,
 };
 
 /* What a rule may override; every rule starts as a copy of the defaults. */
@@ -24,7 +28,10 @@ struct config_rule {
 	/* only in rules */
 	const char *prefix;          /* of the decoded identifier, cut off before the path */
 	int type;                    /* SOURCE_* */
+	const char *pattern, *delimiter;
 	const char *root;            /* absolute folder */
+	const char *path, *url;      /* templates (source/template.h) */
+	const char *bucket;
 	/* limits */
 	uint64_t max_area, max_width, max_height;   /* pixels, 0 = no limit */
 	bool upscale;
@@ -36,8 +43,19 @@ struct config_rule {
 	int symlinks;                /* SYMLINKS_* */
 	const char **allowed_roots;
 	const char **suffixes;
+	const char **fallback;       /* ".tif -> .jpg" */
+	int verify;                  /* VERIFY_* */
+	/* origin */
+	uint64_t connect_timeout_ms, stall_timeout_ms, total_timeout_ms, retries, max_original_bytes;
+	const char *user, *password, *bearer, *secret_file, *client_certificate, *client_key, *ca_file, *proxy;
+	const char **headers, **allowed_hosts;
+	int forbidden, validator;    /* FORBIDDEN_*, VALIDATOR_* */
+	bool etag_is_md5;
+	/* s3 */
+	const char *endpoint, *region, *access_key, *secret_key, *session_token, *profile;
+	bool path_style, anonymous;
 	/* caching, seconds */
-	uint64_t cache_images, cache_info, revalidate_after;
+	uint64_t cache_images, cache_info, revalidate_after, negative_ttl, stale_if_error;
 	bool immutable;
 	/* info */
 	const char *rights;
@@ -54,6 +72,7 @@ struct config {
 	const char *slash_substitute, *page_delimiter;
 	uint64_t requests_per_worker;
 	bool server_timing, start_page;
+	const char *metrics_file;
 	/* limits */
 	uint64_t max_request_memory, max_source_pixels, workers;   /* bytes, pixels; resolved, never 0 */
 	/* images */
@@ -61,6 +80,10 @@ struct config {
 	int jpeg_sampling, tif_compression, bitonal, filter;
 	const char *background;      /* six hex digits */
 	const char **magick_formats, **heif_formats;
+	/* cache */
+	const char *cache_folder, *temporary, *nginx_folder;
+	uint64_t cache_max_bytes, min_free_bytes, temporary_bytes, max_wait_ms, max_waiting;
+	int tag_header;              /* TAGS_* */
 	/* log */
 	int log_format, log_client;
 	int log_requests;            /* LOG_ALL ... */

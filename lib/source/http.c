@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <strings.h>
 
-#include "../base/clock.h"
 #include "../base/metrics.h"
 #include "gunzip.h"
 #include "http_transfer.h"
@@ -318,7 +317,8 @@ static void ask(struct job *job, const struct http_place *place)
 		.password = !home ? "" : own_user ? (o->password ? o->password : "") : job->home.password,
 		.certificate = home ? o->client_certificate : "", .key = home ? o->client_key : "",
 		.ca_file = o->ca_file, .proxy = o->proxy, .only_public = o->guarded || !home,
-		.patience = job->patience, .connect_ms = o->connect_ms, .stall_ms = o->stall_ms, .until_us = job->until_us,
+		.patience = job->patience, .until_us = job->until_us,
+		.connect_ms = o->connect_ms, .stall_ms = o->stall_ms,
 		.head = take_head, .data = take_data, .with = job,
 	};
 	metrics_add(METRIC_ORIGIN_REQUESTS, 1);
@@ -360,7 +360,7 @@ static enum outcome judge_trouble(struct job *job)
 	switch (job->transfer.end) {
 	case HTTP_REFUSED:
 		job->metric = METRIC_ORIGIN_REFUSED;
-		ORIGIN_FAILS(job, SAY_BROKEN, "not a public address, which a redirect or an identifier may not ask for");
+		ORIGIN_FAILS(job, SAY_BROKEN, "not a public address: only the configuration may lead there");
 		return FAILED;
 	case HTTP_UNWANTED:
 		ORIGIN_FAILS(job, SAY_BROKEN, "%s", why);
@@ -451,7 +451,7 @@ static void count_failure(const struct job *job)
 		metrics_add(metric, 1);
 }
 
-/* What the next try asks for. Only a strong ETag, of bytes as they are stored, makes the rest fit what was handed on. */
+/* What the next try asks for: only with a strong ETag, of bytes as they are stored, will the rest fit. */
 static void prepare_next(struct job *job, enum outcome outcome)
 {
 	const char *etag = job->begun ? job->answer->etag : "";
@@ -490,7 +490,8 @@ bool http_get(struct arena *a, const struct http_options *options, const struct 
 {
 	struct job *job = arena_new(a, struct job);
 	*job = (struct job){
-		.a = a, .options = options, .target = target, .body = body, .patience = patience, .answer = answer, .err = err,
+		.a = a, .options = options, .target = target, .body = body, .patience = patience,
+		.answer = answer, .err = err,
 		.until_us = options->total_ms ? clock_us() + options->total_ms * 1000 : INT64_MAX,
 		.base = is_set(target->if_range) ? target->from : 0,
 		.if_range = target->if_range,

@@ -9,7 +9,6 @@
 
 #include <curl/curl.h>
 
-#include "../base/clock.h"
 #include "address.h"
 
 #define CONNECTION_LIFE_S 300L
@@ -23,7 +22,7 @@ static struct {
 	CURL *easy;
 	CURLM *multi;
 	pid_t pid;
-	bool spoilt;                    /* a connection has something left to read, which the next answer would begin with */
+	bool spoilt;                    /* a connection has bytes left, with which the next answer would begin */
 } curl;
 
 /* A forked process gets handles of its own: its parent's connections are in use. */

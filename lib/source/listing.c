@@ -203,7 +203,7 @@ static bool is_listed(const struct walk *w, size_t rule, const char *path, struc
 	const struct resolver_rule *rules = w->o->rules;
 	*identifier = str_of(arena_printf(w->a, "%s%s", rules[rule].prefix, path));
 	for (size_t i = 0; i < rule; i++)
-		if (str_starts(*identifier, str_of(rules[i].prefix)))
+		if (rule_fits(&rules[i], *identifier))
 			return false;
 	return !w->o->usable || w->o->usable(w->a, w->o->with, *identifier);
 }
@@ -217,6 +217,9 @@ void listing_make(struct arena *a, const struct listing_options *o, struct listi
 	/* Time that a rule does not need is left for the next ones. */
 	for (size_t i = 0; i < o->n_rules; i++) {
 		w.rule = &o->rules[i];
+		/* Only where the identifier is the path can it be told from the path. */
+		if (w.rule->type != RULE_FILE || w.rule->template)
+			continue;
 		w.end_us = start + o->budget_us * (int64_t)(i + 1) / (int64_t)o->n_rules;
 		walk_root(&w);
 	}

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "source.h"
 
+bool validator_equal(const struct validator *a, const struct validator *b)
+{
+	return a->length == b->length && a->generation == b->generation && strcmp(a->tag, b->tag) == 0 &&
+	       (*a->tag || a->modified_s == b->modified_s);
+}
+
 static bool remember(struct source *s, const struct error *err)
 {
 	if (!s->has_failed) {

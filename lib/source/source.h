@@ -8,11 +8,15 @@
 struct validator {
 	uint64_t length;             /* bytes */
 	int64_t modified_s;          /* Unix time, whole seconds */
+	char tag[33];                /* of the origin's ETag; where it is not "", it counts instead of the time */
+	uint64_t generation;         /* raised by every purge */
 };
 
+bool validator_equal(const struct validator *a, const struct validator *b);
+
 /*
- * The bytes of an original, read at any place; there is no cursor. Made by memory_source_open or
- * file_source_open; ends with its arena. The length is the one known at open: reading past it, or
+ * The bytes of an original, read at any place; there is no cursor. Made by memory_source_open,
+ * file_source_open or the cache; ends with its arena. The length is the one known at open: reading past it, or
  * finding fewer bytes, is damage. A failed read is remembered in `failed`, so that a codec that
  * could only say "bad data" does not hide an I/O error: ask source_blame.
  */
@@ -21,6 +25,7 @@ struct source {
 	bool (*read)(struct source *s, void *at, size_t n, uint64_t offset, struct error *err);
 	const void *bytes;           /* memory sources */
 	int fd;                      /* file sources */
+	uint64_t start;              /* of the bytes in the file */
 	bool has_failed;
 	struct error failed;         /* the first failure */
 };

@@ -27,7 +27,7 @@ static void close_fd(void *what)
 static bool file_read(struct source *s, void *at, size_t n, uint64_t offset, struct error *err)
 {
 	for (size_t done = 0; done < n;) {
-		ssize_t got = pread(s->fd, (char *)at + done, n - done, (off_t)(offset + done));
+		ssize_t got = pread(s->fd, (char *)at + done, n - done, (off_t)(s->start + offset + done));
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
@@ -166,18 +166,23 @@ static bool open_failed(int why, struct str path, struct error *err)
 	}
 }
 
-static bool adopt(struct arena *a, int fd, struct str path, struct source **out, struct error *err)
+struct source *file_source_adopt(struct arena *a, int fd, uint64_t start, const struct validator *validator)
 {
 	struct source *s = arena_new(a, struct source);
-	struct stat st;
-	s->fd = fd;
+	*s = (struct source){.validator = *validator, .read = file_read, .fd = fd, .start = start};
 	arena_defer(a, close_fd, s);
+	return s;
+}
+
+static bool adopt(struct arena *a, int fd, struct str path, struct source **out, struct error *err)
+{
+	struct stat st;
+	struct source *s = file_source_adopt(a, fd, 0, &(struct validator){0});
 	if (fstat(fd, &st) < 0)
 		return open_failed(errno, path, err);
 	if (!S_ISREG(st.st_mode))
 		return not_found(err, "not a regular file", path);
-	s->read = file_read;
-	s->validator = (struct validator){(uint64_t)st.st_size, st.st_mtim.tv_sec};
+	s->validator = (struct validator){.length = (uint64_t)st.st_size, .modified_s = st.st_mtim.tv_sec};
 	*out = s;
 	return true;
 }

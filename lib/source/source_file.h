@@ -28,6 +28,9 @@ bool file_source_open(struct arena *a, const struct file_options *options, struc
  * or -1; the caller closes it. For walks; a path's parts are taken as they are. */
 int file_open_below(const struct file_options *options, const char *path);
 
+/* The bytes from start of an open file, which the source owns from now on; it has validator.length of them. */
+struct source *file_source_adopt(struct arena *a, int fd, uint64_t start, const struct validator *validator);
+
 /* Opens any file that the caller may name (command line): no root, links followed. */
 bool file_source_open_path(struct arena *a, const char *path, struct source **out,
 			   struct error *err);

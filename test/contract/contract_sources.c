@@ -316,7 +316,7 @@ static void the_first_rule_that_fits_wins(void **state)
 		struct arena *a = arena_open();
 		struct resolved r;
 		struct error err = {.status = 200};
-		resolver_open(a, rules, 3, str_of(table[i].identifier), &r, &err);
+		resolver_open(a, &(struct resolver){rules, 3, NULL}, &(struct resolver_wish){.identifier = str_of(table[i].identifier)}, &r, &err);
 		if (err.status != table[i].status && !(r.source && table[i].status == 200))
 			fail_msg("%s: %d %s", table[i].identifier, err.status, err.why);
 		assert_int_equal(r.rule, table[i].rule);
@@ -326,7 +326,7 @@ static void the_first_rule_that_fits_wins(void **state)
 	struct arena *a = arena_open();
 	struct resolved r;
 	struct error err = {0};
-	assert_false(resolver_open(a, rules, 2, STR("file"), &r, &err));
+	assert_false(resolver_open(a, &(struct resolver){rules, 2, NULL}, &(struct resolver_wish){.identifier = STR("file")}, &r, &err));
 	assert_int_equal(err.status, 404);
 	arena_close(a);
 }
@@ -355,7 +355,7 @@ static void sidecars_of_bare_identifiers(void **state)
 			put(in(root, table[i].file), table[i].text);
 		else
 			assert_int_equal(symlink(table[i].link, in(root, table[i].file)), 0);
-		assert_int_equal(resolver_open(a, &rule, 1, STR("sub/deep"), &r, &err), table[i].opens);
+		assert_int_equal(resolver_open(a, &(struct resolver){&rule, 1, NULL}, &(struct resolver_wish){.identifier = STR("sub/deep")}, &r, &err), table[i].opens);
 		if (table[i].opens)
 			assert_int_equal(r.sidecar.n, 2);
 		else
@@ -387,7 +387,7 @@ static void sidecars(void **state)
 		struct error err = {0};
 		if (table[i].text)
 			put(in(root, "sub/deep.jpg.json"), table[i].text);
-		assert_int_equal(resolver_open(a, rules, 1, str_of(table[i].identifier), &r, &err), table[i].opens);
+		assert_int_equal(resolver_open(a, &(struct resolver){rules, 1, NULL}, &(struct resolver_wish){.identifier = str_of(table[i].identifier)}, &r, &err), table[i].opens);
 		assert_int_equal(r.sidecar.n, table[i].n);
 		assert_int_equal(r.sidecar_validator.length, table[i].n);
 		if (!table[i].opens)

@@ -165,7 +165,7 @@ static void suffixes_are_left_out_where_that_is_enough(void **state)
 	for (size_t i = 0; i < l.n; i++) {
 		struct resolved r;
 		struct error err;
-		assert_true(resolver_open(a, &rule, 1, l.identifier[i], &r, &err));
+		assert_true(resolver_open(a, &(struct resolver){&rule, 1, NULL}, &(struct resolver_wish){.identifier = l.identifier[i]}, &r, &err));
 	}
 	arena_close(a);
 }

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef SOURCE_CACHE_H
+#define SOURCE_CACHE_H
+
+#include "cache_index.h"
+#include "http.h"
+
+/*
+ * Originals that came over a network, kept on the local disk, and what was learnt about any original.
+ *
+ * Any number of processes use one folder, on a live server, without a daemon:
+ *
+ *   FOLDER/lorikeet-cache      the marker; without it nothing is written there (a volume that is not mounted)
+ *   FOLDER/current             names the index in use, index-1 and so on
+ *   FOLDER/index-N             SQLite: freshness, use, verdicts (cache_index.h)
+ *   FOLDER/lock                byte locks: one download per original at a time
+ *   FOLDER/files-1/ab/KEY      originals (cache_file.h); the number is the files' format
+ *   FOLDER/parts-1/KEY         downloads under way, or broken off and to be resumed
+ *
+ * Files are the truth: they appear by rename and vanish by unlink, so who has one open keeps it, and the index can be lost. Then a new
+ * one is begun beside it, current is renamed over, and the files are taken up slice by slice while requests are served. An
+ * original that the index does not know is looked for by its name.
+ *
+ * A hit writes nothing: uses are noted in the process and written in one transaction, at most every ten seconds. Whoever
+ * stores an original first makes room, least recently used first.
+ *
+ * Where the folder cannot be used (not there, full, read-only, of a format that is not ours), originals go to the temporary
+ * folder, which is a small cache of the same make; log and metrics say so.
+ *
+ * No function here blocks on another process for longer than SQLite's busy timeout, except cache_lock.
+ */
+struct cache_options {
+	const char *folder;             /* absolute; "" or NULL: the temporary one only */
+	uint64_t max_bytes;             /* of all files */
+	uint64_t min_free_bytes;        /* of the volume */
+	const char *temporary;          /* absolute; made when it is needed; "" or NULL none */
+	uint64_t temporary_bytes;
+};
+
+struct cache;
+
+/* Never fails; what cannot be used now is tried again at each use. */
+struct cache *cache_open(struct arena *a, const struct cache_options *options);
+
+/* The key of what lies at a URL (or path), as fetched by an account ("" none). */
+void cache_key(struct str url, struct str account, char key[CACHE_KEY_BYTES]);
+
+/* --- the reading side ------------------------------------------------------------------------------------------ */
+
+/* What is known of an original. False: nothing. o->bytes says whether there is a file. */
+bool cache_find(struct cache *c, struct arena *a, const char *key, struct original *o);
+
+/* Opens the file of an original that was found, and notes the use. o's validator and texts become those of the file that was
+ * opened. False: it is gone, or was damaged and thrown away: go on as if it had not been found. */
+bool cache_open_file(struct cache *c, struct arena *a, struct original *o, struct source **out);
+
+/* The right to ask whether it has changed: one process gets it in for_s seconds. */
+bool cache_claim(struct cache *c, const char *key, int64_t for_s);
+
+/* Keeps verdict, until_s, status, strikes of o, for its validator. */
+void cache_judge(struct cache *c, const struct original *o);
+void cache_keep_facts(struct cache *c, const struct original *o);
+
+/* The file of this original is not what was fetched (it was read and compared) and was thrown away. True if so. */
+bool cache_verify_file(struct cache *c, const struct original *o);
+
+/* --- the fetching side ----------------------------------------------------------------------------------------- */
+
+/* One process at a time has an original's lock; the kernel takes it from the dead. Waits by polling until patience is late or
+ * until_us; false then. At most one lock a process. */
+bool cache_lock(struct cache *c, const char *key, struct patience *patience, int64_t until_us);
+void cache_unlock(struct cache *c);
+
+/*
+ * A download, under the original's lock: cache_write_open, cache_write... and cache_write_close, or cache_write_drop, which
+ * leaves the part to be resumed if keep is set. Room is made for `expected` bytes (0 unknown). Errors: 507 REASON_TOO_LARGE above all
+ * bounds; 503 REASON_IO no place at all.
+ */
+struct cache_writer;
+/* The part that an earlier download left: how many bytes of which ETag. 0 if none. */
+uint64_t cache_part(struct cache *c, struct arena *a, const char *key, const char **etag);
+bool cache_write_open(struct cache *c, struct arena *a, const struct original *o, uint64_t resume_from, uint64_t expected,
+		      struct cache_writer **out, struct error *err);
+bool cache_write(struct cache_writer *w, const void *bytes, size_t n, struct error *err);
+uint64_t cache_written(const struct cache_writer *w);
+int cache_writer_fd(const struct cache_writer *w, uint64_t *start);    /* to check sums over the body */
+/* Publishes it. o's validator (but its length), texts and times are what it gets; its generation is the one known of the key. */
+bool cache_write_close(struct cache_writer *w, struct original *o, struct error *err);
+void cache_write_drop(struct cache_writer *w, bool keep);
+
+void cache_checked(struct cache *c, const char *key);           /* the origin says: unchanged */
+void cache_drop(struct cache *c, const char *key);              /* the file only */
+
+/* --- for people ------------------------------------------------------------------------------------------------ */
+
+/* Makes the marker and the folders. 500 if there is something else, or a format that is not ours. */
+bool cache_init(const char *folder, struct error *err);
+
+/* Forgets an original, and raises its generation, so that every ETag changes. */
+void cache_purge(struct cache *c, const struct original *o);
+
+struct cache_state {
+	bool usable;
+	const char *why;                /* it is not */
+	struct index_totals totals;
+	uint64_t max_bytes, free_bytes;
+	const char *index;              /* its name */
+};
+void cache_stat(struct cache *c, struct arena *a, struct cache_state *state);
+bool cache_walk(struct cache *c, bool (*each)(void *with, const struct original *o), void *with);
+
+/* Compares files and index, in slices: takes up files that are not known, forgets rows whose file is gone, drops what is
+ * damaged (all bodies are read) or not of our making's form. Says each by a call of found. */
+struct cache_verified {
+	uint64_t files, bytes, damaged, adopted, gone;
+};
+bool cache_verify(struct cache *c, struct cache_verified *v, void (*found)(void *with, const char *key, const char *what), void *with);
+
+/* Writes what is noted of uses. */
+void cache_flush(struct cache *c);
+
+/* Why a folder cannot be a cache at all: a network filesystem. NULL if it can. */
+const char *cache_folder_fault(const char *folder);
+
+#endif

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Counters and marks that processes share, however these end (lib/base/metrics.h). */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#include "base/clock.h"
+#include "base/metrics.h"
+
+#define LENGTH(a) (sizeof(a) / sizeof *(a))
+#define CHILDREN 64
+#define ROUNDS 10000
+
+static char folder[] = "/tmp/unit_metrics.XXXXXX";
+static char path[100], file[110];
+
+static int make_folder(void **state)
+{
+	(void)state;
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(path, sizeof path, "%s/board", folder);
+	snprintf(file, sizeof file, "%s.1", path);
+	return 0;
+}
+
+static int remove_folder(void **state)
+{
+	(void)state;
+	return rmdir(folder);
+}
+
+static int remove_file(void **state)
+{
+	struct error err;
+	(void)state;
+	metrics_open("", &err);
+	return unlink(file);
+}
+
+static void open_it(void)
+{
+	struct error err = {0};
+	if (!metrics_open(path, &err))
+		fail_msg("%s", err.why);
+}
+
+/* A child that opened the file itself. It has run `work` when this returns, and waits for the kill unless it ended. */
+static pid_t start(void (*work)(uint64_t), uint64_t n)
+{
+	int ends[2];
+	char c;
+	assert_int_equal(pipe(ends), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct error err;
+		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+		close(ends[0]);
+		/* cmocka goes on with its tests after a signal. */
+		signal(SIGSEGV, SIG_DFL);
+		/* The sanitizers' reports. */
+		if ((SANITIZED && !freopen("/dev/null", "we", stderr)) || !metrics_open(path, &err))
+			_exit(1);
+		metrics_watch_signals();
+		work(n);
+		if (write(ends[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(ends[1]);
+	(void)!read(ends[0], &c, 1);
+	close(ends[0]);
+	return child;
+}
+
+static int end(pid_t child)
+{
+	int status = 0;
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static void decode(uint64_t original)
+{
+	metrics_add(METRIC_CACHE_HITS, 1);
+	metrics_mark(MARK_DECODE, original, 0);
+}
+
+static void decode_and_abort(uint64_t original)
+{
+	decode(original);
+	abort();
+}
+
+static void decode_and_finish(uint64_t original)
+{
+	decode(original);
+	metrics_mark(MARK_NONE, 0, 0);
+}
+
+static void fetch(uint64_t host)
+{
+	metrics_mark(MARK_FETCH, 1, host);
+}
+
+static void read_nowhere(uint64_t original)
+{
+	decode(original);
+	*(volatile int *)(original & 0) = 1;
+}
+
+static int recurse(volatile char *above)
+{
+	volatile char here[4096];
+	here[0] = above[0];
+	return here[0] ? 0 : recurse(here) + here[0];
+}
+
+static void overflow_the_stack(uint64_t original)
+{
+	volatile char first[1] = {0};
+	decode(original);
+	recurse(first);
+}
+
+/* What metrics_crashes found. */
+struct finds {
+	size_t n;
+	uint64_t original;
+	bool certain;
+};
+
+static void find(void *with, uint64_t original, bool certain)
+{
+	struct finds *f = with;
+	f->n++;
+	f->original = original;
+	f->certain = certain;
+}
+
+static struct finds crashes(uint64_t original)
+{
+	struct finds f = {0};
+	metrics_crashes(original, find, &f);
+	return f;
+}
+
+static void counts_outlive_their_process(void **state)
+{
+	struct error err;
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		end(start(decode_and_finish, 9));
+	open_it();
+	assert_int_equal(metrics_sum(METRIC_CACHE_HITS), 3);
+	metrics_add(METRIC_CACHE_HITS, UINT64_C(1) << 40);
+	metrics_add(METRIC_CRASHES, 5);
+	open_it();
+	assert_int_equal(metrics_sum(METRIC_CACHE_HITS), 3 + (UINT64_C(1) << 40));
+
+	struct stat st;
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_mode & 0117, 0);
+	assert_true(metrics_read(path, &err));
+	assert_int_equal(metrics_sum(METRIC_CRASHES), 5);
+	metrics_add(METRIC_CRASHES, 1);
+	metrics_mark(MARK_DECODE, 1, 1);
+	assert_int_equal(metrics_sum(METRIC_CRASHES), 5);
+	assert_int_equal(metrics_marked(MARK_DECODE, 0), 0);
+	assert_int_equal(crashes(0).n, 0);
+}
+
+static void a_killed_decoder_is_found_once(void **state)
+{
+	(void)state;
+	open_it();
+	pid_t child = start(decode, 42);
+	assert_int_equal(metrics_marked(MARK_DECODE, 0), 1);
+	assert_int_equal(crashes(0).n, 0);
+	end(child);
+	assert_int_equal(crashes(43).n, 0);
+	struct finds f = crashes(42);
+	assert_int_equal(f.n, 1);
+	assert_int_equal(f.original, 42);
+	assert_false(f.certain);
+	assert_int_equal(crashes(0).n, 0);
+	assert_int_equal(metrics_marked(MARK_DECODE, 0), 0);
+
+	end(start(decode_and_finish, 42));
+	assert_int_equal(crashes(0).n, 0);
+}
+
+static void a_bug_is_certain(void **state)
+{
+	static void (*const bugs[])(uint64_t) = {decode_and_abort, read_nowhere, overflow_the_stack};
+	(void)state;
+	open_it();
+	for (size_t i = 0; i < LENGTH(bugs); i++) {
+		int status = end(start(bugs[i], i + 1));
+		assert_true(SANITIZED || (WIFSIGNALED(status) && WTERMSIG(status) == (i ? SIGSEGV : SIGABRT)));
+		struct finds f = crashes(0);
+		assert_int_equal(f.n, 1);
+		assert_int_equal(f.original, i + 1);
+		assert_int_equal(f.certain, !SANITIZED);
+	}
+	/* The slot forgets the signal with the crash. */
+	end(start(decode, 7));
+	assert_false(crashes(7).certain);
+}
+
+/* Also while new processes take slots. */
+static void traces_survive_new_owners(void **state)
+{
+	pid_t next[5];
+	(void)state;
+	for (size_t i = 0; i < LENGTH(next); i++)
+		end(start(decode, i + 1));
+	for (size_t i = 0; i < LENGTH(next); i++)
+		next[i] = start(decode, 100);
+	open_it();
+	assert_int_equal(metrics_marked(MARK_DECODE, 0), 2 * LENGTH(next));
+	assert_int_equal(crashes(3).n, 1);
+	assert_int_equal(crashes(0).n, LENGTH(next) - 1);
+	for (size_t i = 0; i < LENGTH(next); i++)
+		end(next[i]);
+	assert_int_equal(crashes(100).n, LENGTH(next));
+}
+
+static void fetches_are_counted_by_host(void **state)
+{
+	(void)state;
+	open_it();
+	pid_t a = start(fetch, 5), b = start(fetch, 5), c = start(fetch, 6), d = start(decode, 5);
+	assert_int_equal(metrics_marked(MARK_FETCH, 0), 3);
+	assert_int_equal(metrics_marked(MARK_FETCH, 5), 2);
+	assert_int_equal(metrics_marked(MARK_FETCH, 6), 1);
+	assert_int_equal(metrics_marked(MARK_FETCH, 7), 0);
+	metrics_mark(MARK_FETCH, 1, 5);
+	assert_int_equal(metrics_marked(MARK_FETCH, 5), 3);
+	end(a);
+	end(c);
+	end(d);
+	assert_int_equal(crashes(0).n, 1);
+	/* A dead one's counts until another process comes. */
+	metrics_mark(MARK_NONE, 0, 0);
+	assert_int_equal(metrics_marked(MARK_FETCH, 0), 3);
+	end(start(decode_and_finish, 1));
+	assert_int_equal(metrics_marked(MARK_FETCH, 0), 1);
+	end(b);
+}
+
+/* Children that wait for each other, so that they really run at once. */
+static void start_together(void (*work)(uint64_t), pid_t children[CHILDREN])
+{
+	int gate[2];
+	assert_int_equal(pipe(gate), 0);
+	for (size_t i = 0; i < CHILDREN; i++) {
+		children[i] = fork();
+		assert_true(children[i] >= 0);
+		if (children[i] == 0) {
+			struct error err;
+			char c;
+			close(gate[1]);
+			(void)!read(gate[0], &c, 1);
+			if (!metrics_open(path, &err))
+				_exit(1);
+			work(i);
+			_exit(0);
+		}
+	}
+	close(gate[0]);
+	close(gate[1]);
+}
+
+static uint64_t wait_for(const pid_t children[CHILDREN])
+{
+	uint64_t sum = 0;
+	for (size_t i = 0; i < CHILDREN; i++) {
+		int status;
+		assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+		assert_true(WIFEXITED(status));
+		sum += (uint64_t)WEXITSTATUS(status);
+	}
+	return sum;
+}
+
+static void add_much(uint64_t n)
+{
+	for (uint64_t i = 0; i < ROUNDS; i++) {
+		metrics_mark(MARK_DECODE, n, n);
+		metrics_add(METRIC_WAITS, 1);
+		metrics_add(METRIC_ORIGIN_BYTES, n);
+		metrics_mark(MARK_NONE, 0, 0);
+		if (crashes(0).n)
+			_exit(2);
+	}
+}
+
+static void many_at_once_lose_nothing(void **state)
+{
+	pid_t children[CHILDREN];
+	(void)state;
+	/* The file itself is made by all of them, too. */
+	start_together(add_much, children);
+	assert_int_equal(wait_for(children), 0);
+	open_it();
+	assert_int_equal(metrics_sum(METRIC_WAITS), CHILDREN * ROUNDS);
+	assert_int_equal(metrics_sum(METRIC_ORIGIN_BYTES), CHILDREN * (CHILDREN - 1) / 2 * ROUNDS);
+}
+
+static void count_crashes(uint64_t n)
+{
+	(void)n;
+	_exit((int)crashes(0).n);
+}
+
+static void each_crash_is_found_by_one(void **state)
+{
+	pid_t children[CHILDREN];
+	(void)state;
+	for (uint64_t i = 0; i < 20; i++)
+		end(start(decode, i + 1));
+	start_together(count_crashes, children);
+	assert_int_equal(wait_for(children), 20);
+	open_it();
+	assert_int_equal(crashes(0).n, 0);
+}
+
+static void no_crash_costs_little(void **state)
+{
+	(void)state;
+	pid_t child = start(decode, 1);
+	open_it();
+	int64_t began = clock_us();
+	for (int i = 0; i < 100000; i++)
+		crashes(2);
+	if (!SANITIZED)
+		assert_in_range(clock_us() - began, 0, 100000);
+	end(child);
+}
+
+/* Counts and marks all the same, of this process alone. */
+static void must_be_private(const char *at, const char *why)
+{
+	struct error err = {0};
+	assert_false(metrics_open(at, &err));
+	if (!strstr(err.why, why))
+		fail_msg("%s: %s", at, err.why);
+	uint64_t before = metrics_sum(METRIC_FALLBACKS);
+	metrics_add(METRIC_FALLBACKS, 3);
+	assert_int_equal(metrics_sum(METRIC_FALLBACKS), before + 3);
+	metrics_mark(MARK_FETCH, 1, 2);
+	assert_int_equal(metrics_marked(MARK_FETCH, 2), 1);
+	metrics_mark(MARK_DECODE, 1, 2);
+	assert_int_equal(metrics_marked(MARK_FETCH, 0), 0);
+	assert_int_equal(crashes(0).n, 0);
+	metrics_mark(MARK_NONE, 0, 0);
+	assert_false(metrics_read(at, &err));
+}
+
+static void write_file(size_t n, char fill)
+{
+	static char bytes[1 << 20];
+	memset(bytes, fill, n);
+	FILE *f = fopen(file, "we");
+	assert_non_null(f);
+	assert_int_equal(fwrite(bytes, 1, n, f), n);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void unusable_places(void **state)
+{
+	char link[120];
+	char long_path[5000];
+	struct stat st;
+	struct error err;
+	(void)state;
+	must_be_private("", "none is named");
+	must_be_private("/nowhere/at/all", "No such file");
+	must_be_private("/proc/board", "No such file");
+	memset(long_path, 'a', sizeof long_path);
+	long_path[sizeof long_path - 1] = '\0';
+	must_be_private(long_path, "too long");
+
+	assert_int_equal(mkdir(file, 0700), 0);
+	must_be_private(path, "directory");
+	rmdir(file);
+	assert_int_equal(mkfifo(file, 0600), 0);
+	must_be_private(path, "not a regular file");
+	unlink(file);
+
+	snprintf(link, sizeof link, "%s/link", folder);
+	assert_int_equal(symlink(link, file), 0);
+	must_be_private(path, "symbolic links");
+	unlink(file);
+
+	if (geteuid() != 0) {
+		write_file(0, 0);
+		chmod(file, 0400);
+		must_be_private(path, "denied");
+	}
+
+	/* What is no such file stays as it is. */
+	static const size_t sizes[] = {1, 4096, 131136, 1 << 20};
+	for (size_t i = 0; i < LENGTH(sizes); i++) {
+		unlink(file);
+		write_file(sizes[i], 'x');
+		must_be_private(path, "not such a file");
+		assert_int_equal(stat(file, &st), 0);
+		assert_int_equal(st.st_size, sizes[i]);
+	}
+	unlink(file);
+	assert_false(metrics_read(path, &err));
+	assert_int_equal(stat(file, &st), -1);
+	open_it();
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_size, 131136);
+}
+
+static void no_slot_is_free(void **state)
+{
+	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = METRICS_SLOTS};
+	(void)state;
+	open_it();
+	metrics_add(METRIC_WAITS, 1);
+	must_be_private("", "none");
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &all), 0);
+	struct error err = {0};
+	assert_false(metrics_open(path, &err));
+	assert_non_null(strstr(err.why, "no free slot"));
+
+	all.l_start = METRICS_SLOTS - 1;
+	all.l_len = 1;
+	all.l_type = F_UNLCK;
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &all), 0);
+	open_it();
+	metrics_add(METRIC_WAITS, 1);
+	assert_int_equal(metrics_sum(METRIC_WAITS), 2);
+	close(fd);
+}
+
+/* The slots with traces are taken when there are no others. */
+static void all_slots_have_traces(void **state)
+{
+	struct flock others = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = METRICS_SLOTS - 1};
+	(void)state;
+	end(start(decode, 1));
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &others), 0);
+	open_it();
+	assert_int_equal(crashes(0).n, 0);
+	close(fd);
+}
+
+/* Each line is a comment of two kinds or a sample, and each sample stands behind its own comments. */
+static void prometheus_text(void **state)
+{
+	struct arena *a = arena_open();
+	struct buf *b = buf_open(a, 100000);
+	struct str rest, line;
+	char name[100] = "", type[100], word[100];
+	unsigned long long value, sum = 0;
+	int samples = 0;
+	(void)state;
+	open_it();
+	for (enum metric m = 0; m < METRICS; m++)
+		metrics_add(m, m);
+	metrics_write(b);
+	assert_false(b->failed);
+	assert_true(str_ends(buf_view(b), STR("lorikeet_crashes_total 23\n")));
+	assert_true(str_starts(buf_view(b), STR("# HELP lorikeet_cache_hits_total Originals opened from the cache.\n"
+						"# TYPE lorikeet_cache_hits_total counter\n"
+						"lorikeet_cache_hits_total 0\n# HELP ")));
+	for (rest = buf_view(b); take_until(&rest, '\n', &line) && rest.at; samples++) {
+		assert_int_equal(sscanf(str_dup(a, line), "# HELP %99s %99s", name, word), 2);
+		assert_true(str_ends(str_of(name), STR("_total")) && str_ends(line, STR(".")));
+		assert_true(take_until(&rest, '\n', &line) && take_until(&rest, '\n', &line));
+		assert_int_equal(sscanf(str_dup(a, line), "%99s %llu", type, &value), 2);
+		assert_string_equal(type, name);
+		sum += value;
+	}
+	assert_int_equal(samples, METRICS);
+	assert_int_equal(sum, METRICS * (METRICS - 1) / 2);
+	arena_close(a);
+}
+
+#define with_file(test) cmocka_unit_test_teardown(test, remove_file)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		with_file(counts_outlive_their_process),
+		with_file(a_killed_decoder_is_found_once),
+		with_file(a_bug_is_certain),
+		with_file(traces_survive_new_owners),
+		with_file(fetches_are_counted_by_host),
+		with_file(many_at_once_lose_nothing),
+		with_file(each_crash_is_found_by_one),
+		with_file(no_crash_costs_little),
+		with_file(unusable_places),
+		with_file(no_slot_is_free),
+		with_file(all_slots_have_traces),
+		with_file(prometheus_text),
+	};
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
