@@ -11,8 +11,8 @@
  *
  * Calling sequence: http_get(...) with a target, the options of its rule, a body to fill and the patience of whoever
  * waits. Connections are kept between calls in this process (at most 5 minutes, names are resolved anew after 60 s).
- * HEAD is never used (presigned addresses allow GET only); no variable of the environment (http_proxy) counts. From the first call
- * on SIGPIPE is ignored, unless the program has a handler.
+ * HEAD is never used (presigned addresses allow GET only); no variable of the environment (http_proxy) counts. From the
+ * first call on SIGPIPE is ignored, unless the program has a handler. patience->late must not call http_get.
  */
 struct http_options {
 	int64_t connect_ms;             /* for connecting, with TLS */
@@ -26,11 +26,12 @@ struct http_options {
 	const char *client_certificate, *client_key;    /* PEM files */
 	const char *ca_file;            /* PEM file instead of the system's */
 	const char *proxy;
-	/* Other hosts than the one asked first (redirects), or all (guarded), may not be at private, loopback, link-local,
-	 * multicast or metadata addresses; this is checked on the address connected to. */
+	/* Other hosts than the one asked first (redirects), or all (guarded), may not be at private, loopback,
+	 * link-local, multicast or metadata addresses. This is checked on the address connected to; behind a proxy on
+	 * all that the name has here, so one that only the proxy can look up is refused. */
 	bool guarded;
-	/* Signs a request (S3), NULL for none: adds headers by http_add_header. url is the very one that is asked for. Called
-	 * anew for each try, and never for another host than the first; may itself call http_get. */
+	/* Signs a request (S3), NULL for none: adds headers by http_add_header. url is the very one that is asked for.
+	 * Called anew for each try, and never for another host than the first; may itself call http_get. */
 	bool (*sign)(void *with, struct arena *a, const char *url, struct http_headers *headers, struct error *err);
 	void *sign_with;
 };
@@ -61,9 +62,9 @@ struct http_answer {
 };
 
 /*
- * Where a body goes. begin is called once the headers of a 200 or 206 are known, before any byte. It may come again, when a body
- * broke and cannot be gone on with: then the body starts anew, from 0 with a 200, from target->from with a 206. False ends the call
- * with err filled.
+ * Where a body goes. begin is called once the headers of a 200 or 206 are known, before any byte. It may come again,
+ * when a body broke and cannot be gone on with: then the body starts anew, from 0 with a 200, from target->from with
+ * a 206. False ends the call with err filled.
  */
 struct http_body {
 	bool (*begin)(void *with, const struct http_answer *answer, struct error *err);
@@ -73,11 +74,12 @@ struct http_body {
 
 /*
  * True for 200, 206 (only if `from` was given and If-Range held, from exactly there) and 304 (only if a condition was
- * given). Else err has: 404 REASON_NOT_FOUND (404, 410); 403 REASON_DENIED (401, 403; S3's clock skew and wrong keys too);
- * 502 REASON_ORIGIN (5xx, refused connection, unknown name, TLS, a body shorter or longer than announced, text/html, a redirect loop,
- * redirects to forbidden addresses, wrong region, an archived object); 503 REASON_THROTTLED with
- * err->retry_after_s (429, 503 with Retry-After or SlowDown); 504 REASON_TIMEOUT; 413 REASON_TOO_LARGE above max_bytes. `why` names the
- * host and status, never a secret or a query (it may be a signature). Counts into base/metrics.
+ * given). Else err has: 404 REASON_NOT_FOUND (404, 410); 403 REASON_DENIED (401, 403; S3's clock skew and wrong keys
+ * too); 502 REASON_ORIGIN (5xx, refused connection, unknown name, TLS, a body shorter or longer than announced,
+ * text/html, a redirect loop, redirects to forbidden addresses, wrong region, an archived object); 503 REASON_THROTTLED
+ * with err->retry_after_s (429, 503 with Retry-After or SlowDown); 504 REASON_TIMEOUT; 413 REASON_TOO_LARGE above
+ * max_bytes. `why` names the host and status, never a secret or a query (it may be a signature). Counts into
+ * base/metrics: a request each time one is sent, a failure each time one fails, also where the next try helps.
  */
 bool http_get(struct arena *a, const struct http_options *options, const struct http_target *target,
 	      const struct http_body *body, struct patience *patience, struct http_answer *answer, struct error *err);

@@ -2,15 +2,16 @@
 #ifndef SOURCE_HTTP_TRANSFER_H
 #define SOURCE_HTTP_TRANSFER_H
 
+#include "../base/clock.h"
 #include "../base/str.h"
 #include "http_headers.h"
-#include "../base/clock.h"
 
 /*
  * One request to one address by libcurl: no redirects, no second tries, no opinion of the answer.
  *
- * Calling sequence: fill the upper part, http_transfer, look at the lower part and at http_transfer_header, which both are good
- * until the next one. There is one libcurl handle a process, so transfers do not overlap (and a handler in one starts none).
+ * Calling sequence: fill the upper part, http_transfer, look at the lower part and at http_transfer_header, which both
+ * are good until the next one. There is one libcurl handle a process, so transfers do not overlap (and a handler in one
+ * starts none).
  */
 struct http_transfer {
 	const char *url, *host;         /* host without port, for the check behind a proxy */

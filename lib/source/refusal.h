@@ -18,7 +18,7 @@ struct refusal {
 /* Fills err, as http_get promises. True if another try, later, may help. */
 bool refusal_explain(const struct refusal *r, struct error *err);
 
-/* A redirect of S3 that says the bucket is in another region; following it would not help, as the signature names the region. */
+/* S3 says the bucket is in another region. Going there would not help, as the signature names the region. */
 bool refusal_is_wrong_region(const struct refusal *r);
 
 #endif

@@ -43,8 +43,8 @@ static inline void make_keys(void)
 		 "openssl req -x509 $k -keyout stranger.key -out stranger.pem -subj /CN=stranger &&"
 		 "for who in server client; do openssl req $k -keyout $who.key -out $who.csr -subj /CN=$who &&"
 		 "printf 'subjectAltName=IP:127.0.0.1,DNS:localhost' >ext &&"
-		 "openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out $who.crt"
-		 "|| exit 1; done; cat server.key server.crt >server.pem",
+		 "openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext"
+		 " -out $who.crt || exit 1; done; cat server.key server.crt >server.pem",
 		 folder);
 	assert_int_equal(system(command), 0);
 }
@@ -72,8 +72,8 @@ static inline int start_origin(void **state)
 	child = fork();
 	if (child == 0) {
 		dup2(ends[0], 0);
-		execlp("python3", "python3", "-B", "test/origin.py", "--port-file", in_folder("ports"), "--folder", folder,
-		       "--servers", "http,http,https,mtls", "--pems", folder, NULL);
+		execlp("python3", "python3", "-B", "test/origin.py", "--port-file", in_folder("ports"),
+		       "--folder", folder, "--servers", "http,http,https,mtls", "--pems", folder, NULL);
 		_exit(127);
 	}
 	close(ends[0]);
@@ -209,7 +209,8 @@ static inline int asked(const char *path)
 #define assert_error(c, path, want, because)                                                                           \
 	do {                                                                                                           \
 		if ((c)->err.status != (want) || (c)->err.reason != (because))                                         \
-			fail_msg("%s: %d %s (%s)", (path), (c)->err.status, reason_name((c)->err.reason), (c)->err.why);    \
+			fail_msg("%s: %d %s (%s)", (path), (c)->err.status, reason_name((c)->err.reason),              \
+				 (c)->err.why);                                                                        \
 		if (!(c)->err.say || !*(c)->err.say || strpbrk((c)->err.why, "?@"))                                    \
 			fail_msg("%s: says %s, %s", (path), (c)->err.say, (c)->err.why);                               \
 	} while (0)

@@ -22,11 +22,12 @@ static const struct {
 	{"239.255.255.255", false}, {"240.0.0.1", false}, {"255.255.255.255", false},
 	{"2606:4700:4700::1111", true}, {"2a00:1450:4001::1", true}, {"2001:200::1", true}, {"2001:db7::1", true},
 	{"::ffff:8.8.8.8", true}, {"64:ff9b::8.8.8.8", true}, {"2002:808:808::1", true},
-	{"::", false}, {"::1", false}, {"::8.8.8.8", false}, {"::ffff:127.0.0.1", false}, {"::ffff:169.254.169.254", false},
-	{"::ffff:0:8.8.8.8", false}, {"64:ff9b::10.0.0.1", false}, {"64:ff9b:1::808:808", false}, {"100::1", false},
+	{"::", false}, {"::1", false}, {"::8.8.8.8", false}, {"::ffff:127.0.0.1", false},
+	{"::ffff:169.254.169.254", false}, {"::ffff:0:8.8.8.8", false}, {"64:ff9b::10.0.0.1", false},
+	{"64:ff9b:1::808:808", false}, {"100::1", false},
 	{"2001::1", false}, {"2001:db8::1", false}, {"2001:1ff::1", false}, {"2002:7f00:1::", false},
-	{"2002:a9fe:a9fe::", false}, {"3fff::1", false}, {"4000::1", false}, {"fc00::1", false}, {"fd00:ec2::254", false},
-	{"fe80::1", false}, {"fec0::1", false}, {"ff02::1", false},
+	{"2002:a9fe:a9fe::", false}, {"3fff::1", false}, {"4000::1", false}, {"fc00::1", false},
+	{"fd00:ec2::254", false}, {"fe80::1", false}, {"fec0::1", false}, {"ff02::1", false},
 	{"", false}, {"example.org", false}, {"fe80::1%lo", false}, {"8.8.8", false},
 };
 
