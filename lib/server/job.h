@@ -34,6 +34,7 @@ struct job {
 	const struct config_rule *rule;
 	struct picture picture;            /* its decoder is NULL where the facts were known */
 	bool is_open;                      /* the picture's header was sound */
+	bool is_judged;                    /* what is wrong with the original is remembered already */
 	bool is_redirect;                  /* the reply is for the web server only */
 	struct patience patience;          /* of a fetcher's client */
 	struct limits limits;

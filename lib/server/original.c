@@ -39,6 +39,7 @@ static bool survive(struct job *job, struct error *err)
 		metrics_add(METRIC_CRASHES, 1);
 	if (strikes >= DEADLY_STRIKES) {
 		resolver_judge(&job->service->resolver, r, job->request.identifier, VERDICT_DEADLY, strikes);
+		job->is_judged = true;
 		return verdict_fail(VERDICT_DEADLY, 0, err);
 	}
 	if (strikes > before)
@@ -52,7 +53,7 @@ static bool survive(struct job *job, struct error *err)
 void forgive(struct job *job)
 {
 	metrics_mark(MARK_NONE, 0, 0);
-	if (job->resolved.known.strikes)
+	if (job->resolved.known.strikes && !job->is_judged)
 		resolver_judge(&job->service->resolver, &job->resolved, job->request.identifier, job->resolved.known.verdict, 0);
 }
 
@@ -89,7 +90,7 @@ bool open_picture(struct job *job, size_t skip, struct error *err)
 {
 	struct known_picture known;
 	struct picture *p = &job->picture;
-	job->is_open = false;
+	job->is_open = job->is_judged = false;
 	if (!open_original(job, skip, err))
 		return false;
 	if (!job->resolved.source && known_read(job->resolved.known.facts, &known)) {

@@ -128,7 +128,8 @@ static bool try_candidates(struct job *job, struct error *err)
 			continue;
 		if (!job->resolved.has_next || !s->resolver.rules[job->resolved.rule].n_fallbacks)
 			return false;
-		resolver_judge(&s->resolver, &job->resolved, job->request.identifier, verdict, 0);
+		if (!job->is_judged)
+			resolver_judge(&s->resolver, &job->resolved, job->request.identifier, verdict, 0);
 		skip = job->resolved.index + 1;
 	}
 	return false;

@@ -12,6 +12,7 @@ import time
 import pytest
 from bench import in_parallel
 from ceph import Ceph
+from PIL import Image
 from shop import Shop, rule
 from stack import REPO, wait_for
 from test_origins import good, target
@@ -237,6 +238,42 @@ def test_churn(scratch, binary, images, kill):
             assert shop.metric("cache_evictions_total") > 0
             done = shop.run("cache", "verify", "--json")
             assert '"damaged":\t0' in done.stdout or '"damaged": 0' in done.stdout or '"damaged":0' in done.stdout, done.stdout
+
+
+def is_running(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] == "R"
+
+
+@pytest.mark.parametrize("number,refused_after", [(signal.SIGSEGV, 1), (signal.SIGKILL, 2)], ids=["bug", "kill"])
+def test_an_original_that_ends_workers(scratch, binary, number, refused_after):
+    """Nginx's second try is not ended by it, and its fallback serves. A kill -9 may be nobody's fault: that takes two in a row."""
+    folder = scratch / f"deadly-{refused_after}"
+    pictures = folder / "pictures"
+    pictures.mkdir(parents=True)
+    Image.effect_noise((7000, 6000), 90).convert("RGB").save(pictures / "slow.png", compress_level=1)
+    Image.new("RGB", (700, 600), (200, 30, 30)).save(pictures / "slow.jpg")
+    rules = [rule("", "file", root=str(pictures), fallback=[".png -> .jpg"], verify="no")]
+    with Shop(folder / "shop", binary, rules, workers=1, limits={"max_request_memory": 2 * 10 ** 9}) as shop:
+        replies = []
+        client = threading.Thread(target=lambda: replies.append(Client(shop.stack.port).ask("/iiif/3/slow.png/full/300,/0/default.jpg")))
+        client.start()
+        killed = []
+        for _ in range(refused_after):
+            wait_for("a worker that decodes", 10, lambda: [p for p in shop.stack.worker_pids() if p not in killed and is_running(p)])
+            time.sleep(0.15)
+            victim = next(p for p in shop.stack.worker_pids() if p not in killed and is_running(p))
+            os.kill(victim, number)
+            killed.append(victim)
+        client.join()
+        if number == signal.SIGSEGV:
+            assert replies[0].status == 200 and replies[0].header("X-IIIF-Fallback") == "1", replies[0].body
+        wait_for("both workers", 10, lambda: len(shop.stack.worker_pids()) == 2)
+        for rest in ("info.json", "full/200,/0/default.jpg"):
+            reply = shop.get(f"/iiif/3/slow.png/{rest}")
+            assert (reply.status, reply.header("X-IIIF-Fallback")) == (200, "1"), reply.body
+        assert len(shop.stack.worker_pids()) == 2 and shop.metric("crashes_total") >= 1
+        assert "deadly" in shop.run("cache", "list", "--damaged").stdout
 
 
 def test_volume_that_comes_later_goes_and_comes(scratch, binary, images):
