@@ -13,6 +13,7 @@ import pytest
 from bench import in_parallel
 from ceph import Ceph
 from PIL import Image
+from metadata import HANGS, WORKS, Metadata
 from shop import Shop, rule
 from stack import REPO, wait_for
 from test_origins import good, target
@@ -101,6 +102,25 @@ def test_publishers_set_up(scratch, binary, images, ceph):
                 ceph.resume()
             listed = shop.run("cache", "list", "--fallback").stdout
             assert "fig3.tif" in listed and "fig1.tif" in listed and "fig2" not in listed
+
+
+def test_keys_of_a_role_are_renewed_unnoticed(scratch, binary, images, ceph):
+    """The machine's role; PUT unanswered; then the service hangs while the keys still hold."""
+    for i in range(6):
+        ceph.put("articles", f"role/{i}.jpg", (images / "E.jpg").read_bytes())
+    rules = [rule("r/", "s3", bucket="articles", endpoint=f"http://127.0.0.1:{ceph.port}", path_style=True)]
+    with Metadata(ceph.access_key, ceph.secret_key, lifetime_s=200) as service:
+        service.puts = False
+        with Shop(scratch / "role", binary, rules, fetchers=1, workers=1, env=service.machine) as shop:
+            for i in range(3):
+                assert good(shop.get(target(f"r/role%2F{i}.jpg"))), shop.words()
+            assert service.calls["keys"] >= 1
+            service.state = HANGS
+            for i in range(3, 6):
+                assert good(shop.get(target(f"r/role%2F{i}.jpg"))), shop.words()
+            service.state = WORKS
+            shop_log = shop.stack.log("lorikeet-fetch-a.log") + shop.stack.log("lorikeet-fetch-b.log")
+            assert ceph.secret_key not in shop_log
 
 
 def percentile(times, share):
