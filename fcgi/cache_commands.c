@@ -257,8 +257,8 @@ static enum standing standing_of(const struct command *c, struct arena *a, const
 	return known && o->bytes ? SERVES : UNKNOWN;
 }
 
-/* The original of a row is the reason why a fallback serves its identifier: that fallback, else NULL. What is damaged is
- * more of a reason than what is missing, as with suffixes only one name is there. */
+/* The original of a row is the reason why a fallback serves its identifier: that fallback, else NULL. What is damaged
+ * is more of a reason than what is missing, as with suffixes only one name is there. */
 static const struct candidate *find_fallback(const struct command *c, struct arena *a, const struct original *row)
 {
 	struct candidates list;

@@ -16,8 +16,8 @@ void cache_act_as_root(void);
 /* Why a folder, which need not be there yet, cannot be a cache: as cache_folder_fault. */
 const char *cache_place_fault(struct arena *a, const char *folder);
 
-/* The part of `check` that is about the cache: says what is wrong on standard error; false if it is an error. Ends as the
- * cache's owner. */
+/* The part of `check` that is about the cache: says what is wrong on standard error; false if it is an error. Ends as
+ * the cache's owner. */
 bool cache_check(const struct config *config, const struct service *service);
 
 #endif

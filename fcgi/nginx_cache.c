@@ -23,7 +23,8 @@ struct walk {
 static void failed(struct walk *w, const char *name)
 {
 	int why = errno;
-	/* nginx's manager removes entries at the same time; links, and files in the place of folders, are not its own. */
+	/* nginx's manager removes entries at the same time; links, and files in the place of folders, are not its
+	 * own. */
 	if (why == ENOENT || why == ELOOP || why == ENOTDIR || w->failed)
 		return;
 	w->failed = true;

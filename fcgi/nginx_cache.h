@@ -8,8 +8,8 @@
  * nginx's cache of answers (fastcgi_cache_path): finds those of an identifier, and takes them out.
  *
  * nginx needs no word of it: an entry whose file is gone is made anew by the next request. Entries are known by their
- * fastcgi_cache_key as nginx-sample.conf has it, "scheme://host[prefix] path accept". Addresses that nginx rewrites before
- * they reach a worker are no IIIF paths, and only `fits` for all finds them.
+ * fastcgi_cache_key as nginx-sample.conf has it, "scheme://host[prefix] path accept". Addresses that nginx rewrites
+ * before they reach a worker are no IIIF paths, and only `fits` for all finds them.
  */
 struct nginx_purge {
 	const struct request_options *grammar;

@@ -27,8 +27,8 @@ struct call {
 	struct str step;                   /* "", fetch-N or pool-N */
 	bool wants_metrics;                /* whoever asks may see them: the answer is that text, whatever the URI */
 	/*
-	 * A fetcher need not let its client wait as long as it works: early(with, reply) is called at most once, and what
-	 * service_answer returns afterwards is for nobody. NULL: the client waits.
+	 * A fetcher need not let its client wait as long as it works: early(with, reply) is called at most once, and
+	 * what service_answer returns afterwards is for nobody. NULL: the client waits.
 	 */
 	void (*early)(void *with, const struct reply *reply);
 	void *early_with;

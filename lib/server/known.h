@@ -4,8 +4,8 @@
 
 #include "../image/decoder.h"
 
-/* What the cache's index keeps of a picture's first page, so that info.json needs no file: bytes that only this very program's
- * layout reads. */
+/* What the cache's index keeps of a picture's first page, so that info.json needs no file: bytes that only this very
+ * program's layout reads. */
 struct known_picture {
 	struct facts facts;            /* its format points into the bytes */
 	double per_cm_x, per_cm_y;     /* resolution, 0 unknown */

@@ -26,8 +26,9 @@ static void count_strikes(void *with, uint64_t original, bool certain)
 }
 
 /*
- * An original that a process did not survive is not tried again for an hour: at once, if it died of a bug's signal; at the
- * second death in a row otherwise, as a kill -9 may be nobody's fault. Sets the mark that tells of this process's own end.
+ * An original that a process did not survive is not tried again for an hour: at once, if it died of a bug's signal;
+ * at the second death in a row otherwise, as a kill -9 may be nobody's fault. Sets the mark that tells of this
+ * process's own end.
  */
 static bool survive(struct job *job, struct error *err)
 {

@@ -27,8 +27,8 @@ static bool read_part(const struct config *config, const struct picture *p, cons
 	return ok;
 }
 
-/* At once where that takes no more than half of the memory, else in bands: a format that must be read from its start each time would
- * take the square of its time. */
+/* At once where that takes no more than half of the memory, else in bands: a format that must be read from its start
+ * each time would take the square of its time. */
 static bool read_level(const struct config *config, const struct picture *p, double step_x, double step_y, struct error *err)
 {
 	struct wants w = {.region = {0, 0, p->stored_w, p->stored_h}, .step_x = step_x, .step_y = step_y,

@@ -50,8 +50,8 @@ void cache_key(struct str url, struct str account, char key[CACHE_KEY_BYTES]);
 /* What is known of an original. False: nothing. o->bytes says whether there is a file. */
 bool cache_find(struct cache *c, struct arena *a, const char *key, struct original *o);
 
-/* Opens the file of an original that was found, and notes the use. o's validator and texts become those of the file that was
- * opened. False: it is gone, or was damaged and thrown away: go on as if it had not been found. */
+/* Opens the file of an original that was found, and notes the use. o's validator and texts become those of the file
+ * that was opened. False: it is gone, or was damaged and thrown away: go on as if it had not been found. */
 bool cache_open_file(struct cache *c, struct arena *a, struct original *o, struct source **out);
 
 /* The right to ask whether it has changed: one process gets it in for_s seconds. */
@@ -66,15 +66,16 @@ bool cache_verify_file(struct cache *c, const struct original *o);
 
 /* --- the fetching side ----------------------------------------------------------------------------------------- */
 
-/* One process at a time has an original's lock; the kernel takes it from the dead. Waits by polling until patience is late or
- * until_us; false then. At most one lock a process. */
+/* One process at a time has an original's lock; the kernel takes it from the dead. Waits by polling until patience is
+ * late or until_us; false then. At most one lock a process. */
 bool cache_lock(struct cache *c, const char *key, struct patience *patience, int64_t until_us);
 void cache_unlock(struct cache *c);
 
 /*
- * A download, under the original's lock: cache_write_open, cache_write... and cache_write_close, or cache_write_drop, which
- * leaves the part to be resumed if keep is set. Room is made for `expected` bytes (0 unknown). Errors: 507 REASON_TOO_LARGE above all
- * bounds; 503 REASON_IO no place at all, or none for so much now; 503 REASON_BUSY another process writes it.
+ * A download, under the original's lock: cache_write_open, cache_write... and cache_write_close, or cache_write_drop,
+ * which leaves the part to be resumed if keep is set. Room is made for `expected` bytes (0 unknown). Errors: 507
+ * REASON_TOO_LARGE above all bounds; 503 REASON_IO no place at all, or none for so much now; 503 REASON_BUSY another
+ * process writes it.
  */
 struct cache_writer;
 /* The part that an earlier download left: how many bytes of which ETag. 0 if none. */
@@ -84,8 +85,8 @@ bool cache_write_open(struct cache *c, struct arena *a, const struct original *o
 bool cache_write(struct cache_writer *w, const void *bytes, size_t n, struct error *err);
 uint64_t cache_written(const struct cache_writer *w);
 int cache_writer_fd(const struct cache_writer *w, uint64_t *start);    /* to check sums over the body */
-/* Publishes it. o's validator (but its length), texts and times are what it gets; its generation is the one known of the key. 503
- * too if it was purged since the writer was opened: what was fetched before is not wanted any more. */
+/* Publishes it. o's validator (but its length), texts and times are what it gets; its generation is the one known of
+ * the key. 503 too if it was purged since the writer was opened: what was fetched before is not wanted any more. */
 bool cache_write_close(struct cache_writer *w, struct original *o, struct error *err);
 void cache_write_drop(struct cache_writer *w, bool keep);
 
@@ -97,8 +98,9 @@ void cache_drop(struct cache *c, const char *key);              /* the file only
 /* Makes the marker and the folders. 500 if there is something else, or a format that is not ours. */
 bool cache_init(const char *folder, struct error *err);
 
-/* Forgets an original, and raises its generation, so that every ETag changes. Who has its file open reads on; nobody else gets
- * it, nor what a download under way brings. False: the folder or its index cannot be used now, so it may come back. */
+/* Forgets an original, and raises its generation, so that every ETag changes. Who has its file open reads on; nobody
+ * else gets it, nor what a download under way brings. False: the folder or its index cannot be used now, so it may
+ * come back. */
 bool cache_purge(struct cache *c, const struct original *o);
 
 struct cache_state {
@@ -111,8 +113,8 @@ struct cache_state {
 void cache_stat(struct cache *c, struct arena *a, struct cache_state *state);
 bool cache_walk(struct cache *c, bool (*each)(void *with, const struct original *o), void *with);
 
-/* Compares files and index, in slices: takes up files that are not known, forgets rows whose file is gone, drops what is
- * damaged (all bodies are read) or not of our making's form. Says each by a call of found. */
+/* Compares files and index, in slices: takes up files that are not known, forgets rows whose file is gone, drops what
+ * is damaged (all bodies are read) or not of our making's form. Says each by a call of found. */
 bool cache_verify(struct cache *c, struct cache_verified *v, void (*found)(void *with, const char *key, const char *what), void *with);
 
 /* Writes what is noted of uses. */

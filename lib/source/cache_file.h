@@ -7,8 +7,9 @@
 /*
  * One original in the cache: a file that says of itself what it is.
  *
- * A text header, padded with newlines to a multiple of CACHE_HEADER_STEP bytes, then the body. Files are written below
- * another name and renamed when they are whole; after that nobody writes into them. So whoever has one open has it whole.
+ * A text header, padded with newlines to a multiple of CACHE_HEADER_STEP bytes, then the body. Files are written
+ * below another name and renamed when they are whole; after that nobody writes into them. So whoever has one open has
+ * it whole.
  */
 #define CACHE_HEADER_STEP 4096
 #define CACHE_HEADER_MAX 65536
@@ -27,13 +28,13 @@ struct cache_header {
 	char sha256[65];                   /* of the body, lower-case hex; "" while it is being written */
 };
 
-/* Writes the header at the start of fd. It must take the very bytes that header_bytes says, which cache_header_size gives (it does not
- * depend on numbers and hashes; 0: the texts are too long). False with errno. */
+/* Writes the header at the start of fd. It must take the very bytes that header_bytes says, which cache_header_size
+ * gives (it does not depend on numbers and hashes; 0: the texts are too long). False with errno. */
 uint64_t cache_header_size(const struct cache_header *h);
 bool cache_header_write(int fd, const struct cache_header *h, struct error *err);
 
-/* Reads it; texts go into a. 500 REASON_DAMAGED if it is none, is of another key, or the file has not the length it says (which a
- * file being written need not have). */
+/* Reads it; texts go into a. 500 REASON_DAMAGED if it is none, is of another key, or the file has not the length it
+ * says (which a file being written need not have). */
 bool cache_header_read(struct arena *a, int fd, const char *key, bool is_part, struct cache_header *h, struct error *err);
 
 /* The body as a source that owns fd. */

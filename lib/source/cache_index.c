@@ -392,7 +392,8 @@ enum index_result cache_index_begin(struct cache_index *x, bool waits)
 
 enum index_result cache_index_end(struct cache_index *x, bool commit)
 {
-	/* SQLite rolls back by itself when there is no room; to end nothing would be an error, and look like a broken index. */
+	/* SQLite rolls back by itself when there is no room; to end nothing would be an error, and look like a broken
+	 * index. */
 	if (sqlite3_get_autocommit(x->db))
 		return commit ? INDEX_FULL : INDEX_OK;
 	enum index_result r = run_plain(x, commit ? COMMIT : ROLLBACK);

@@ -5,9 +5,9 @@
 #include "cache_file.h"
 
 /*
- * What is known of originals, one row each, in SQLite (WAL, synchronous=NORMAL): when each was fetched, asked after and
- * used, what decoding it showed, how many bytes all have. For files in the cache it is derived from them and can be made anew; verdicts
- * and facts can be found out again. Many processes have it open.
+ * What is known of originals, one row each, in SQLite (WAL, synchronous=NORMAL): when each was fetched, asked after
+ * and used, what decoding it showed, how many bytes all have. For files in the cache it is derived from them and can
+ * be made anew; verdicts and facts can be found out again. Many processes have it open.
  */
 enum verdict {
 	VERDICT_NONE,                  /* not decoded yet */
@@ -49,16 +49,16 @@ const char *cache_index_why(const struct cache_index *index);         /* of the 
 
 enum index_result cache_index_find(struct cache_index *index, struct arena *a, const char *key, struct original *o);
 
-/* A file appeared, with o's texts, bytes, validator, fetched_s and checked_s. A state that is another than before loses verdict
- * and facts. INDEX_NONE: it was purged meanwhile, the row is of a later generation. */
+/* A file appeared, with o's texts, bytes, validator, fetched_s and checked_s. A state that is another than before
+ * loses verdict and facts. INDEX_NONE: it was purged meanwhile, the row is of a later generation. */
 enum index_result cache_index_store(struct cache_index *index, const struct original *o);
-/* The same for a file that was found, without waiting for others. INDEX_NONE: the row knows that file or a later one, or is of a
- * later generation. */
+/* The same for a file that was found, without waiting for others. INDEX_NONE: the row knows that file or a later one,
+ * or is of a later generation. */
 enum index_result cache_index_adopt(struct cache_index *index, const struct original *o);
 
 enum index_result cache_index_checked(struct cache_index *index, const char *key, int64_t now_s);
-/* Verdict, until_s, status, strikes, validator and texts of o; the file, if there is one, stays. INDEX_NONE: what decoding showed of
- * another state than the file's. */
+/* Verdict, until_s, status, strikes, validator and texts of o; the file, if there is one, stays. INDEX_NONE: what
+ * decoding showed of another state than the file's. */
 enum index_result cache_index_judge(struct cache_index *index, const struct original *o);
 enum index_result cache_index_set_facts(struct cache_index *index, const struct original *o);
 /* INDEX_OK for the first who asks within for_s seconds, INDEX_NONE for others. */
@@ -78,8 +78,8 @@ struct index_totals {
 #define CACHE_SLICES 256
 enum index_result cache_index_totals(struct cache_index *index, struct index_totals *t);
 
-/* A transaction for steps that belong together: begin (INDEX_BUSY when it has to wait too long, or at all), then commit (or roll
- * back). */
+/* A transaction for steps that belong together: begin (INDEX_BUSY when it has to wait too long, or at all), then
+ * commit (or roll back). */
 enum index_result cache_index_begin(struct cache_index *index, bool waits);
 enum index_result cache_index_end(struct cache_index *index, bool commit);
 /* Gives back the room that its log takes, if nobody needs it now. */
@@ -90,7 +90,8 @@ enum index_result cache_index_oldest(struct cache_index *index, struct arena *a,
 /* Drops rows without a file, those that were not touched for longest, until `keep` are left. */
 enum index_result cache_index_trim_others(struct cache_index *index, uint64_t keep);
 
-/* Calls each(with, o) for all rows in the order of keys; false from it ends the walk. No transaction is open meanwhile. */
+/* Calls each(with, o) for all rows in the order of keys; false from it ends the walk. No transaction is open
+ * meanwhile. */
 enum index_result cache_index_walk(struct cache_index *index, bool (*each)(void *with, const struct original *o), void *with);
 
 #endif

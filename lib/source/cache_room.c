@@ -121,7 +121,8 @@ static void adopt_file(void *with, const char *key, int fd, const struct cache_h
 	job->has_failed |= r != INDEX_OK && r != INDEX_NONE;
 }
 
-/* Only files that no row counts are opened. What is not done in time is the next one's, who is soon through with the rest. */
+/* Only files that no row counts are opened. What is not done in time is the next one's, who is soon through with the
+ * rest. */
 static bool adopt_name(void *with, const char *key)
 {
 	struct adoption *job = with;
@@ -169,8 +170,8 @@ void store_adopt(struct store *s, int64_t budget_us)
 
 /* --- room --- */
 
-/* Inside a transaction: unlinks while the row is still to be committed, so that a file without a row cannot be left, and even
- * where the volume is so full that the index takes nothing. */
+/* Inside a transaction: unlinks while the row is still to be committed, so that a file without a row cannot be left,
+ * and even where the volume is so full that the index takes nothing. */
 static bool evict_oldest(struct store *s, uint64_t *freed, uint64_t *unlinked)
 {
 	struct arena *a = arena_open();
@@ -197,7 +198,8 @@ static bool evict(struct store *s, uint64_t n)
 		for (int i = 0; i < EVICT_AT_ONCE && more && freed < n; i++)
 			more = evict_oldest(s, &freed, &unlinked);
 		enum index_result r = cache_index_end(s->index, true);
-		/* The rows are still there, so only what was really unlinked is room; maybe enough for the index to go on. */
+		/* The rows are still there, so only what was really unlinked is room; maybe enough for the index to
+		 * go on. */
 		if (r == INDEX_FULL) {
 			cache_index_shrink(s->index);
 			freed = unlinked;
@@ -242,7 +244,8 @@ bool store_make_room(struct store *s, uint64_t n)
 			return true;
 		if (evict(s, bytes))
 			continue;
-		/* All that is left are the index's log and parts: such as could be resumed, but who is asked for now goes first. */
+		/* All that is left are the index's log and parts: such as could be resumed, but who is asked for now
+		 * goes first. */
 		if (last || !s->index)
 			return false;
 		last = true;

@@ -23,8 +23,8 @@ struct store {
 	char why[300];                 /* it is not usable */
 };
 
-/* Whether it can be used now: opens it, or notices that folder or index are others than before. make: also makes a temporary one.
- * A new index alone leaves the folder open, and with it this process's locks. */
+/* Whether it can be used now: opens it, or notices that folder or index are others than before. make: also makes a
+ * temporary one. A new index alone leaves the folder open, and with it this process's locks. */
 bool store_ready(struct store *s, bool make);
 void store_close(struct store *s);
 
@@ -35,8 +35,8 @@ bool store_check(struct store *s, enum index_result r);
 int store_open_file(const struct store *s, const char *key);
 /* A part to be looked at, or -1. */
 int store_open_part(const struct store *s, const char *key);
-/* A part to write into, for this process alone as long as it is open: -1 with errno, EBUSY if it is another's. So much holds even
- * where the lock of the original was lost with its folder. */
+/* A part to write into, for this process alone as long as it is open: -1 with errno, EBUSY if it is another's. So
+ * much holds even where the lock of the original was lost with its folder. */
 int store_take_part(const struct store *s, const char *key, bool make);
 /* The part becomes the file. False with errno; ENOENT: it is not the part of this name any more (it was purged). */
 bool store_publish(const struct store *s, const char *key, int fd);

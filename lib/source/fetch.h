@@ -7,9 +7,9 @@
 /*
  * The part that waits for origins: makes what the resolver wants to be there.
  *
- * It walks the candidates as the resolver does, asks origins (once per original over all processes; others wait for the result),
- * checks what came, stores it, and has the first candidate decoded where its rule says so. Afterwards the resolver is asked
- * again.
+ * It walks the candidates as the resolver does, asks origins (once per original over all processes; others wait for
+ * the result), checks what came, stores it, and has the first candidate decoded where its rule says so. Afterwards
+ * the resolver is asked again.
  */
 struct fetch_job {
 	const struct resolver *resolver;
@@ -25,8 +25,8 @@ struct fetch_job {
 };
 
 /*
- * True: ask the resolver again. False: 404, 403, 413, 502, 504, 507 as the origin or the original has it; 503 REASON_BUSY too many
- * wait, or patience ran out while another process was downloading it; 503 REASON_THROTTLED.
+ * True: ask the resolver again. False: 404, 403, 413, 502, 504, 507 as the origin or the original has it; 503
+ * REASON_BUSY too many wait, or patience ran out while another process was downloading it; 503 REASON_THROTTLED.
  */
 bool fetch_run(struct arena *a, const struct fetch_job *job, struct error *err);
 

@@ -7,12 +7,12 @@
 #include "template.h"
 
 /*
- * Which original an identifier means: the first rule that fits gives an ordered list of candidates, the first of which that is
- * there, and known to be of use, is opened.
+ * Which original an identifier means: the first rule that fits gives an ordered list of candidates, the first of
+ * which that is there, and known to be of use, is opened.
  *
- * What lies in folders is opened at once. What lies behind a network is opened from the cache; where the cache has nothing, or
- * nothing that may still be served, the answer is "to be fetched" (resolved.wants_fetch), and a fetcher does that
- * (fetch.h). So nobody waits here for an origin.
+ * What lies in folders is opened at once. What lies behind a network is opened from the cache; where the cache has
+ * nothing, or nothing that may still be served, the answer is "to be fetched" (resolved.wants_fetch), and a fetcher
+ * does that (fetch.h). So nobody waits here for an origin.
  */
 enum rule_type { RULE_FILE, RULE_HTTP, RULE_S3 };
 enum rule_validator { RULE_BY_ETAG, RULE_BY_LAST_MODIFIED, RULE_BY_SIZE };
@@ -89,9 +89,9 @@ struct resolved {
 };
 
 /*
- * Opens the original of an identifier. *resolved is filled as far as it got also on failure. 404 no rule or no file; what a verdict
- * says, where there is nothing better; others as file_source_open. A sidecar above SIDECAR_MAX_BYTES, empty or unreadable
- * is 500: its limits must not fall away.
+ * Opens the original of an identifier. *resolved is filled as far as it got also on failure. 404 no rule or no file;
+ * what a verdict says, where there is nothing better; others as file_source_open. A sidecar above SIDECAR_MAX_BYTES,
+ * empty or unreadable is 500: its limits must not fall away.
  */
 #define SIDECAR_MAX_BYTES 65536
 bool resolver_open(struct arena *a, const struct resolver *resolver, const struct resolver_wish *wish, struct resolved *resolved,
