@@ -44,7 +44,7 @@ def shop(scratch, binary, origin):
         rule("fall/", url=url + "{id}", fallback=[".tif -> .jpg", ".tif -> .png"], **quick),
         rule("http-down/", url="http://127.0.0.1:9/{id}", **quick),
     ]
-    with Shop(scratch / "origins", binary, rules, cache={"max_wait_ms": 2500}, fetchers=14,
+    with Shop(scratch / "origins", binary, rules, cache={"max_wait_ms": 2500, "tag_header": "Surrogate-Key"}, fetchers=14,
               env={"LORIKEET_CACHE_MAX_WAITING": 60}) as running:
         yield running
 
@@ -81,6 +81,12 @@ def test_cold_head_and_conditions_and_download(shop, origin):
     assert shop.get(target("long/c3.jpg") + "?download=1").header("Content-Disposition").startswith("attachment")
     packed = shop.get(target("long/c4.jpg", "info.json"), Accept_Encoding="gzip")
     assert packed.header("Content-Encoding") == "gzip" and b"iiif" in gzip.decompress(packed.body)
+
+
+def test_the_identifier_is_named_for_the_cdn(shop):
+    for rest in ("info.json", "full/90,/0/default.jpg"):
+        assert shop.get(target("long/A.jpg", rest)).header("Surrogate-Key") == "long%2FA.jpg"
+        assert shop.get(target("web/no%20such%20one.jpg", rest)).header("Surrogate-Key") == "web%2Fno%20such%20one.jpg"
 
 
 def test_missing_is_remembered_for_a_while(shop, origin):
