@@ -351,13 +351,27 @@ def test_an_origin_that_is_down(shop):
     assert reply.status == 502 and reply.header("Retry-After")
 
 
-def test_metrics(shop):
-    text = shop.get("/metrics").body.decode()
-    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    for name in ("cache_hits", "cache_misses", "origin_requests", "origin_missing", "origin_failed", "origin_timeouts",
-                 "fallbacks", "revalidations"):
-        assert int(values[f"lorikeet_{name}_total"]) > 0, name
-    assert values["lorikeet_cache_usable"] == "1"
+def counts(shop):
+    lines = shop.get("/metrics").body.decode().splitlines()
+    return {k: int(v) for k, v in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
+
+
+def test_metrics(shop, origin):
+    before = counts(shop)
+    for i, fault in enumerate([None, {"status": 404}, {"status": 500}, {"stall": "head"}, {"status": 429}, {"status": 403}]):
+        os.link(shop.images / "E.jpg", shop.images / f"count-{i}.jpg")
+        origin.script(f"/count-{i}.jpg", fault)
+        shop.get(target(f"web/count-{i}.jpg"))
+    origin.script("/count-6.tif", {"status": 404})
+    os.link(shop.images / "E.jpg", shop.images / "count-6.jpg")
+    assert shop.get(target("fall/count-6.tif")).header("X-IIIF-Fallback") == "1"
+    wait_for("the late one", 8, lambda: counts(shop)["lorikeet_origin_timeouts_total"] > before["lorikeet_origin_timeouts_total"])
+    after = counts(shop)
+    for name, least in (("cache_hits", 2), ("cache_misses", 7), ("origin_requests", 8), ("origin_bytes", 5000), ("origin_missing", 2),
+                        ("origin_failed", 1), ("origin_timeouts", 1), ("origin_throttled", 1), ("origin_denied", 1), ("fallbacks", 1),
+                        ("waits_late", 1)):
+        assert after[f"lorikeet_{name}_total"] - before[f"lorikeet_{name}_total"] >= least, name
+    assert after["lorikeet_cache_usable"] == 1 and after["lorikeet_cache_originals"] > 0 and after["lorikeet_cache_bytes"] > 8192
     assert shop.get("/metrics", X_Forwarded_For="192.0.2.7").status == 403
 
 
