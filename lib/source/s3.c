@@ -32,7 +32,10 @@ bool s3_sign(void *signer, struct arena *a, const char *url, struct http_headers
 		return true;
 	if (!s3_credentials_get(s->credentials, &keys, err))
 		return false;
-	s3_authorization(a, &keys, s->region, url, NULL, s3_real_world.now_s(), lines);
+	/* S3 tells the sums of objects that have one only to those who ask. */
+	static const char *const extra[] = {"x-amz-checksum-mode: ENABLED", NULL};
+	s3_authorization(a, &keys, s->region, url, extra, s3_real_world.now_s(), lines);
+	http_add_header(headers, extra[0]);
 	for (size_t i = 0; lines[i]; i++)
 		http_add_header(headers, lines[i]);
 	return true;

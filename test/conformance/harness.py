@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import make_images
 import numpy as np
 from PIL import Image as Picture
+from libconfig import setting
 from stack import Stack
 
 CONTEXT = {2: "http://iiif.io/api/image/2/context.json", 3: "http://iiif.io/api/image/3/context.json"}
@@ -92,17 +93,6 @@ class Client:
 
     def head(self, path, **headers):
         return self.ask(path, "HEAD", {k.replace("_", "-"): v for k, v in headers.items()})
-
-
-def setting(value):
-    """A value in libconfig's syntax."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return f"{value}L" if value > 2 ** 31 - 1 else str(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(setting, value)) + "]"
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def config_text(rules, **sections):

@@ -5,19 +5,9 @@ import pwd
 import subprocess
 
 from bench import sample
+from libconfig import setting
 from stack import WORKER_USER, Stack
 from web import Client
-
-
-def setting(value):
-    """A value in libconfig's syntax."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return f"{value}L" if value > 2 ** 31 - 1 else str(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(setting, value)) + "]"
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def group(options):
