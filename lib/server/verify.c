@@ -9,7 +9,7 @@ bool verify_pixels(const struct config *config, const struct picture *p, struct 
 {
 	uint64_t pixels = (uint64_t)p->stored_w * p->stored_h;
 	return pixels <= config->max_source_pixels ||
-	       fail(err, 413, REASON_TOO_LARGE, "The image is larger than the server allows.", "%llu pixels of %llu",
+	       fail(err, 413, REASON_TOO_LARGE, "The image is larger than the server allows.", "%llu source pixels of %llu",
 		    (unsigned long long)pixels, (unsigned long long)config->max_source_pixels);
 }
 
