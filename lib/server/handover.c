@@ -44,8 +44,11 @@ static void late(void *with)
 {
 	struct job *job = with;
 	struct error err;
-	struct reply *mine = job->reply, early = {.headers = buf_open(job->a, SERVICE_HEADERS_MAX_BYTES), .why = "", .source = mine->source,
-						  .source_format = ""};
+	if (job->reply->was_early)
+		return;
+	struct reply *mine = job->reply, early;
+	early = (struct reply){.headers = buf_open(job->a, SERVICE_HEADERS_MAX_BYTES), .why = "", .source = mine->source,
+			       .source_format = ""};
 	fail(&err, 503, REASON_TIMEOUT, "The image is not here yet, please try again.", "max_wait_ms; the download goes on");
 	metrics_add(METRIC_WAITS_LATE, 1);
 	job->reply = &early;
