@@ -16,7 +16,7 @@ How, by the query or by Origin.script; several at once where it makes sense:
   close=N|head *      the connection is closed there
   reset=N *           the same by a TCP reset
   length=N|+N|-N *    Content-Length says so
-  gzip=1|cut          packed; without its last bytes. Also encoding=TEXT, which only says so
+  gzip=1|cut|two      packed; without its last bytes; as two packed ones in a row. Also encoding=TEXT, which only says so
   chunked=1|cut|none  chunks; without their end. none: neither chunks nor a length, the end of the connection counts
   drip=N              N bytes a second
   delay=S             seconds before the answer
@@ -230,7 +230,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.is_unchanged(request, headers):
             return self.send(304, b"", {k: v for k, v in headers.items() if k in ("ETag", "Last-Modified")})
         if "gzip" in how:
-            body = gzip.compress(body, 1)
+            parts = [body[:len(body) // 2], body[len(body) // 2:]] if how["gzip"] == "two" else [body]
+            body = b"".join(gzip.compress(part, 1) for part in parts)
             body = body[:-max(9, len(body) // 3)] if how["gzip"] == "cut" else body
             headers["Content-Encoding"] = "gzip"
         part = self.asked_range(request, headers, len(body))

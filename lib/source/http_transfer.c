@@ -286,11 +286,9 @@ void http_transfer(struct http_transfer *t)
 const char *http_transfer_header(const char *name)
 {
 	struct curl_header *h;
-	size_t amount = curl_easy_header(curl.easy, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->amount : 0;
-	if (amount > 1)
-		curl_easy_header(curl.easy, name, amount - 1, CURLH_HEADER, -1, &h);
+	bool found = curl_easy_header(curl.easy, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK;
 	/* What libcurl makes of an empty value. */
-	return amount && h->value[0] != '\r' ? h->value : "";
+	return found && h->value[0] != '\r' ? h->value : "";
 }
 
 static const char *url_part(struct arena *a, CURLU *u, CURLUPart part, unsigned flags)

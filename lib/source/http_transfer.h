@@ -51,7 +51,7 @@ struct http_transfer {
 
 void http_transfer(struct http_transfer *t);
 
-/* A header of the last answer, "" without one; the last if there are several. */
+/* A header of the last answer, "" without one; the first if there are several. */
 const char *http_transfer_header(const char *name);
 
 /* An absolute http or https URL in pieces. */

@@ -331,6 +331,13 @@ static void a_broken_body_goes_on_where_it_can(void **state)
 		if (!strstr(anew[i], "change"))
 			assert_memory_equal(c->bytes->at, whole->bytes->at, 300000);
 	}
+	/* Another object than the caller's, and that breaks. */
+	c->target.from = 3;
+	c->target.if_range = "\"other\"";
+	assert_got(c, "/b2?size=300000&close=1000&times=1");
+	assert_int_equal(c->bytes->n, 300000);
+	assert_memory_equal(c->bytes->at, whole->bytes->at, 300000);
+	assert_int_equal(c->begins, 1);
 	call_close(whole);
 }
 
@@ -366,6 +373,11 @@ static void a_wrong_length_is_an_error(void **state)
 		if (metrics_sum(METRIC_ORIGIN_DAMAGED) - damaged != 1)
 			fail_msg("%s: is not counted (%s)", cases[i], c->err.why);
 	}
+	/* Where the announced length was wrong, the place to go on is unknown. */
+	c->options.retries = 1;
+	assert_got(c, "/once?body=an+image&length=-3&times=1");
+	assert_body(c, "an image");
+	assert_int_equal(c->begins, 2);
 	/* What was left over does not disturb the next. */
 	assert_got(c, "/next?body=an+image");
 	assert_body(c, "an image");
@@ -378,6 +390,8 @@ static void packed_bodies_are_unpacked(void **state)
 	assert_int_equal(c->bytes->n, 300000);
 	assert_true(c->answer.encoded);
 	assert_int_equal(c->answer.length, -1);
+	assert_got(c, "/packed?body=an+image&gzip=two");
+	assert_body(c, "an image");
 	c->options.retries = 0;
 	assert_failed(c, "/packed?size=300000&gzip=cut", 502, REASON_ORIGIN);
 	assert_failed(c, "/packed?size=3000&gzip=cut&chunked=1", 502, REASON_ORIGIN);
