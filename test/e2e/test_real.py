@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bench import in_parallel
 from PIL import Image
-from stack import Stack
+from stack import Stack, wait_for
 from web import Client
 
 
@@ -28,9 +28,12 @@ def real(scratch, binary):
         yield stack
 
 
-def verdicts(stack, uri):
-    return [line.split("cache=")[1].split()[0] for line in stack.log("nginx-access.log").splitlines()
-            if uri in line]
+def verdicts(stack, uri, n):
+    """What nginx's cache said of n requests: it writes its log when the client has its answer."""
+    def found():
+        return [line.split("cache=")[1].split()[0] for line in stack.log("nginx-access.log").splitlines() if uri in line]
+    wait_for("nginx's log", 5, lambda: len(found()) >= n)
+    return found()
 
 
 @pytest.mark.sanitize
@@ -62,7 +65,7 @@ def test_head_then_get(real):
 def test_cached_answers_are_the_same(real):
     uri = "/iiif/3/red.jpg/0,0,300,300/150,/0/default.png"
     first, second = real.client.ask(uri), real.client.ask(uri + "?x=1")
-    assert first.body == second.body and verdicts(real, uri) == ["MISS", "HIT"]
+    assert first.body == second.body and verdicts(real, uri, 2) == ["MISS", "HIT"]
     hidden = {"date", "connection", "keep-alive"}
     assert {k: v for k, v in first.headers if k.lower() not in hidden} == \
            {k: v for k, v in second.headers if k.lower() not in hidden}
