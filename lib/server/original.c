@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "original.h"
 
-#include "../base/hash.h"
 #include "../base/metrics.h"
 #include "../iiif/info.h"
 #include "../image/codecs.h"
 #include "known.h"
 #include "verify.h"
-
-#define DEADLY_STRIKES 2
 
 static bool set_limits(struct job *job, struct error *err)
 {
@@ -16,37 +13,6 @@ static bool set_limits(struct job *job, struct error *err)
 	if (!info_limits(str_of(job->rule->info_json), &l, err) || !info_limits(job->resolved.sidecar, &l, err))
 		return false;
 	job->limits = limits_effective(l, &job->picture.facts);
-	return true;
-}
-
-static void count_strikes(void *with, uint64_t original, bool certain)
-{
-	(void)original;
-	*(unsigned *)with += certain ? DEADLY_STRIKES : 1;
-}
-
-/*
- * An original that a process did not survive is not tried again for an hour: at once, if it died of a bug's signal;
- * at the second death in a row otherwise, as a kill -9 may be nobody's fault. Sets the mark that tells of this
- * process's own end.
- */
-static bool survive(struct job *job, struct error *err)
-{
-	const struct resolved *r = &job->resolved;
-	uint64_t original = hash_64(str_of(r->candidate.key));
-	unsigned strikes = r->known.strikes, before = strikes;
-	metrics_crashes(original, count_strikes, &strikes);
-	if (strikes > before)
-		metrics_add(METRIC_CRASHES, 1);
-	if (strikes >= DEADLY_STRIKES) {
-		resolver_judge(&job->service->resolver, r, job->request.identifier, VERDICT_DEADLY, strikes);
-		job->is_judged = true;
-		return verdict_fail(VERDICT_DEADLY, 0, err);
-	}
-	if (strikes > before)
-		resolver_judge(&job->service->resolver, r, job->request.identifier, r->known.verdict, strikes);
-	job->resolved.known.strikes = strikes;
-	metrics_mark(MARK_DECODE, original, 0);
 	return true;
 }
 
@@ -101,7 +67,8 @@ bool open_picture(struct job *job, size_t skip, struct error *err)
 		job->reply->source_format = p->facts.format;
 		return set_limits(job, err);
 	}
-	bool opened = survive(job, err) &&
+	job->is_judged = !resolver_survive(&job->service->resolver, &job->resolved, job->request.identifier, err);
+	bool opened = !job->is_judged &&
 		      picture_open(job->a, decoders, job->resolved.source, job->request.page, p, err) &&
 		      verify_pixels(job->service->config, p, err);
 	job->reply->source_format = p->facts.format;

@@ -87,14 +87,20 @@ static bool receive(void *with, const void *bytes, size_t n, struct error *err)
 	return cache_write(((struct work *)with)->writer, bytes, n, err);
 }
 
-static bool sum_is(struct work *w, enum hash_kind kind, struct str base64)
+/* A sum over the body as it was stored, to be closed. */
+static struct hasher *hash_body(const struct work *w, enum hash_kind kind)
 {
-	char sum[HASH_BASE64_MAX];
 	uint64_t start;
 	int fd = cache_writer_fd(w->writer, &start);
 	struct hasher *h = hasher_open(kind);
 	hasher_add_file(h, fd, start, cache_written(w->writer));
-	hasher_close_base64(h, sum);
+	return h;
+}
+
+static bool sum_is(const struct work *w, enum hash_kind kind, struct str base64)
+{
+	char sum[HASH_BASE64_MAX];
+	hasher_close_base64(hash_body(w, kind), sum);
 	return str_equal(base64, str_of(sum));
 }
 
@@ -103,16 +109,12 @@ static bool etag_is_sum(struct work *w, const char *etag)
 {
 	struct str s = str_of(etag);
 	char hex[65];
-	uint64_t start;
 	take_char(&s, '"');
 	if (s.n && s.at[s.n - 1] == '"')
 		s.n--;
 	if (s.n != 32 || memchr(s.at, '-', s.n))
 		return true;
-	int fd = cache_writer_fd(w->writer, &start);
-	struct hasher *h = hasher_open(HASH_MD5);
-	hasher_add_file(h, fd, start, cache_written(w->writer));
-	hasher_close_hex(h, hex);
+	hasher_close_hex(hash_body(w, HASH_MD5), hex);
 	return str_equal_nocase(s, str_of(hex));
 }
 
@@ -234,10 +236,9 @@ static bool is_settled(struct work *w, enum outcome *outcome, struct error *err)
 	if (!w->is_known)
 		w->known = (struct original){.etag = "", .last_modified = ""};
 	int64_t age = now - o->checked_s;
-	bool fresh = w->rule->immutable || (age >= 0 && age < w->rule->revalidate_after_s);
 	w->is_servable = o->bytes && age < w->rule->stale_if_error_s;
 	*outcome = HAVE;
-	if (o->bytes && fresh)
+	if (o->bytes && rule_is_fresh(w->rule, o))
 		return true;
 	if (o->bytes || !w->is_known || now >= o->until_s)
 		return false;
@@ -333,13 +334,6 @@ static enum outcome fetch_original(struct work *w, struct error *err)
 
 /* --- verification --- */
 
-static void count_crash(void *with, uint64_t original, bool certain)
-{
-	unsigned *strikes = with;
-	(void)original;
-	*strikes += certain ? 2 : 1;
-}
-
 static bool open_for_verification(struct work *w, struct resolved *r, struct error *err)
 {
 	*r = (struct resolved){.candidate = *w->candidate};
@@ -361,7 +355,6 @@ static bool open_for_verification(struct work *w, struct resolved *r, struct err
 static enum outcome verify(struct work *w, struct error *err)
 {
 	struct resolved r;
-	uint64_t original = hash_64(str_of(w->candidate->key));
 	if (!open_for_verification(w, &r, err))
 		return err->status == 404 ? NEXT : STOP;
 	bool judged = *r.known.key && r.known.verdict != VERDICT_NONE && validator_equal(&r.known.validator, &r.validator);
@@ -371,17 +364,8 @@ static enum outcome verify(struct work *w, struct error *err)
 		verdict_fail(r.known.verdict, r.known.status, err);
 		return NEXT;
 	}
-	unsigned strikes = r.known.strikes;
-	metrics_crashes(original, count_crash, &strikes);
-	if (strikes >= 2) {
-		metrics_add(METRIC_CRASHES, 1);
-		resolver_judge(w->job->resolver, &r, w->job->identifier, VERDICT_DEADLY, strikes);
-		verdict_fail(VERDICT_DEADLY, 0, err);
+	if (!resolver_survive(w->job->resolver, &r, w->job->identifier, err))
 		return NEXT;
-	}
-	if (strikes > r.known.strikes)
-		resolver_judge(w->job->resolver, &r, w->job->identifier, VERDICT_NONE, strikes);
-	metrics_mark(MARK_DECODE, original, 0);
 	bool good = w->job->verify(w->job->with, r.source, err);
 	metrics_mark(MARK_NONE, 0, 0);
 	enum verdict verdict = good ? VERDICT_GOOD : verdict_of(err);
@@ -441,8 +425,7 @@ bool fetch_run(struct arena *a, const struct fetch_job *job, struct error *err)
 			return true;
 		if (outcome == STOP)
 			return false;
-		if (!first.status || (first.status == 404 && err->status != 404))
-			first = *err;
+		verdict_tell(&first, err);
 	}
 	*err = first;
 	return false;

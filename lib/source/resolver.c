@@ -3,11 +3,15 @@
 
 #include <time.h>
 
+#include "../base/hash.h"
+#include "../base/metrics.h"
+
 #define UNUSABLE "The description of this image cannot be used."
 #define NOT_FOUND "There is no image with this identifier."
 #define CLAIM_S 10
 #define DEADLY_S 3600
 #define MAX_CANDIDATES 64
+#define DEADLY_STRIKES 2
 
 /* --- candidates --- */
 
@@ -76,20 +80,16 @@ bool resolver_list(struct arena *a, const struct resolver *r, struct str identif
 		return fail(err, 404, REASON_NOT_FOUND, NOT_FOUND, "no key of an object");
 	if (is_url && rule->template && template_is_open(rule->template) && !is_allowed_host(rule, name))
 		return fail(err, 404, REASON_FORBIDDEN, NOT_FOUND, "a host that is not among allowed_hosts");
-	add(a, rule, list, name, false);
-	for (const char *const *s = rule->suffixes; s && *s; s++)
-		if (template_exchange(a, name, is_url, STR(""), str_of(*s), &other))
-			add(a, rule, list, other, false);
-	size_t originals = list->n;
+	struct str whole[MAX_CANDIDATES] = {name};
+	size_t n = 1;
+	for (const char *const *s = rule->suffixes; s && *s && n < MAX_CANDIDATES; s++)
+		n += template_exchange(a, name, is_url, STR(""), str_of(*s), &whole[n]);
+	for (size_t i = 0; i < n; i++)
+		add(a, rule, list, whole[i], false);
 	for (size_t f = 0; f < rule->n_fallbacks; f++)
-		for (size_t i = 0; i < originals; i++) {
-			struct str suffix = i ? str_of(rule->suffixes[i - 1]) : STR("");
-			struct str whole = name;
-			if (i)
-				template_exchange(a, name, is_url, STR(""), suffix, &whole);
-			if (template_exchange(a, whole, is_url, rule->fallbacks[f].from, rule->fallbacks[f].to, &other))
+		for (size_t i = 0; i < n; i++)
+			if (template_exchange(a, whole[i], is_url, rule->fallbacks[f].from, rule->fallbacks[f].to, &other))
 				add(a, rule, list, other, true);
-		}
 	return true;
 }
 
@@ -150,6 +150,42 @@ void resolver_judge(const struct resolver *r, const struct resolved *resolved, s
 	memcpy(o.key, resolved->candidate.key, sizeof o.key);
 	cache_judge(r->cache, &o);
 	arena_close(a);
+}
+
+static void count_strikes(void *with, uint64_t original, bool certain)
+{
+	(void)original;
+	*(unsigned *)with += certain ? DEADLY_STRIKES : 1;
+}
+
+bool resolver_survive(const struct resolver *resolver, struct resolved *r, struct str identifier, struct error *err)
+{
+	uint64_t original = hash_64(str_of(r->candidate.key));
+	unsigned strikes = r->known.strikes, before = strikes;
+	metrics_crashes(original, count_strikes, &strikes);
+	if (strikes > before)
+		metrics_add(METRIC_CRASHES, 1);
+	if (strikes >= DEADLY_STRIKES) {
+		resolver_judge(resolver, r, identifier, VERDICT_DEADLY, strikes);
+		return verdict_fail(VERDICT_DEADLY, 0, err);
+	}
+	if (strikes > before)
+		resolver_judge(resolver, r, identifier, r->known.verdict, strikes);
+	r->known.strikes = strikes;
+	metrics_mark(MARK_DECODE, original, 0);
+	return true;
+}
+
+bool rule_is_fresh(const struct resolver_rule *rule, const struct original *o)
+{
+	int64_t age = time(NULL) - o->checked_s;
+	return rule->immutable || (age >= 0 && age < rule->revalidate_after_s);
+}
+
+void verdict_tell(struct error *told, const struct error *err)
+{
+	if (!told->status || (told->status == 404 && err->status != 404))
+		*told = *err;
 }
 
 /* --- opening --- */
@@ -239,8 +275,7 @@ static enum outcome try_cached(struct attempt *t, struct error *err)
 	int64_t age = now - o->checked_s;
 	if (!stored)
 		return is_refused(t, &o->validator, err) ? NEXT : WANTED;
-	bool fresh = t->rule->immutable || (age >= 0 && age < t->rule->revalidate_after_s);
-	if (fresh)
+	if (rule_is_fresh(t->rule, o))
 		return open_cached(t, err);
 	if (!o->bytes)
 		return WANTED;
@@ -315,9 +350,7 @@ bool resolver_open(struct arena *a, const struct resolver *resolver, const struc
 		case STOP:
 			return false;
 		case NEXT:
-			/* What is there and of no use says more than what is not there. */
-			if (!first.status || (first.status == 404 && err->status != 404))
-				first = *err;
+			verdict_tell(&first, err);
 		}
 	}
 	r->name = list.bare;

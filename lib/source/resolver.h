@@ -101,6 +101,20 @@ bool resolver_open(struct arena *a, const struct resolver *resolver, const struc
 void resolver_judge(const struct resolver *resolver, const struct resolved *resolved, struct str identifier,
 		    enum verdict verdict, unsigned strikes);
 
+/*
+ * Before an original is decoded: one that a process did not survive is not tried again for an hour: at once, if it died of a
+ * bug's signal; at the second death in a row otherwise, as a kill -9 may be nobody's fault. True: this process has the mark that
+ * tells of its own end, until metrics_mark(MARK_NONE); known.strikes says how many did not survive. False as VERDICT_DEADLY says,
+ * which is remembered.
+ */
+bool resolver_survive(const struct resolver *resolver, struct resolved *resolved, struct str identifier, struct error *err);
+
+/* Whether what is stored need not be asked after yet. */
+bool rule_is_fresh(const struct resolver_rule *rule, const struct original *o);
+
+/* Of the errors of several candidates the one to tell: what is there and of no use says more than what is not there. */
+void verdict_tell(struct error *told, const struct error *err);
+
 /* Whether a failure says that the original is of no use, and which. */
 enum verdict verdict_of(const struct error *err);
 
