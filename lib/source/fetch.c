@@ -6,6 +6,7 @@
 #include "../base/hash.h"
 #include "../base/log.h"
 #include "../base/metrics.h"
+#include "cache_write.h"
 
 #define FAILED_S 2
 #define REFUSED_S 3600
@@ -79,7 +80,7 @@ static bool begin(void *with, const struct http_answer *answer, struct error *er
 	if (w->is_unchanged)
 		return fail(err, 304, REASON_NONE, "", "unchanged");
 	uint64_t expected = answer->length > 0 ? (uint64_t)answer->length + resume : 0;
-	return cache_write_open(w->cache, w->a, &w->coming, resume, expected, &w->writer, err);
+	return cache_write_open(w->cache, &w->coming, resume, expected, &w->writer, err);
 }
 
 static bool receive(void *with, const void *bytes, size_t n, struct error *err)

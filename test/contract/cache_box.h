@@ -22,7 +22,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
-#include "source/cache.h"
+#include "source/cache_write.h"
 
 #define MB (UINT64_C(1) << 20)
 #define LARGEST 12000                  /* bytes of a body_of */
@@ -169,11 +169,11 @@ static inline size_t body_of(const char *key, const char *etag, char *body)
 	return n;
 }
 
-static inline bool write_body(struct cache *c, struct arena *a, struct original *o, const char *body, size_t n, uint64_t expected,
+static inline bool write_body(struct cache *c, struct original *o, const char *body, size_t n, uint64_t expected,
 			      struct error *err)
 {
 	struct cache_writer *w;
-	if (!cache_write_open(c, a, o, 0, expected, &w, err))
+	if (!cache_write_open(c, o, 0, expected, &w, err))
 		return false;
 	if (!cache_write(w, body, n, err)) {
 		cache_write_drop(w, false);
@@ -191,7 +191,7 @@ static inline bool insert(struct box *b, int number, const char *etag)
 	size_t n = body_of(o.key, etag, body);
 	if (!cache_lock(b->c, o.key, NULL, INT64_MAX))
 		return false;
-	bool ok = write_body(b->c, b->a, &o, body, n, n, &err);
+	bool ok = write_body(b->c, &o, body, n, n, &err);
 	cache_unlock(b->c);
 	return ok;
 }

@@ -31,7 +31,7 @@ static void an_original_comes_back(void **state)
 				     .last_modified = table[i].modified, .validator = {.modified_s = table[i].modified_s}};
 		struct error err = {0};
 		cache_key(str_of(o.url), STR("someone"), o.key);
-		if (!write_body(b.c, b.a, &o, "the body", 8, 8, &err))
+		if (!write_body(b.c, &o, "the body", 8, 8, &err))
 			fail_msg("%zu: %s", i, err.why);
 		for (int by_name = 0; by_name < 2; by_name++) {
 			struct original got;
@@ -66,7 +66,7 @@ static void a_header_has_a_bound(void **state)
 	o.url = address;
 	must(insert(&b, 2, "e"));
 	int before = descriptors();
-	assert_false(write_body(b.c, b.a, &o, "x", 1, 1, &err));
+	assert_false(write_body(b.c, &o, "x", 1, 1, &err));
 	must(err.status != 0);
 	assert_int_equal(descriptors(), before);
 	must(insert(&b, 1, "e") && read_back(&b, 1) == RIGHT);
@@ -80,7 +80,7 @@ static void an_empty_body_is_one(void **state)
 	struct original o = original_of(1, "e"), got;
 	struct error err;
 	struct source *s;
-	must(write_body(b.c, b.a, &o, "", 0, 0, &err) && find(&b, 1, &got) && got.bytes == CACHE_HEADER_STEP);
+	must(write_body(b.c, &o, "", 0, 0, &err) && find(&b, 1, &got) && got.bytes == CACHE_HEADER_STEP);
 	must(cache_open_file(b.c, b.a, &got, &s) && s->validator.length == 0);
 	close_box(&b);
 }
@@ -112,7 +112,7 @@ static void a_purge_reaches_downloads_under_way(void **state)
 	struct original o = original_of(1, "e"), got;
 	struct cache_writer *w;
 	struct error err = {0};
-	must(cache_write_open(b.c, b.a, &o, 0, 4, &w, &err) && cache_write(w, "data", 4, &err));
+	must(cache_write_open(b.c, &o, 0, 4, &w, &err) && cache_write(w, "data", 4, &err));
 	cache_purge(other.c, &o);
 	assert_false(cache_write_close(w, &o, &err));
 	assert_int_equal(err.status, 503);
@@ -131,7 +131,7 @@ static void a_purge_reaches_broken_off_parts(void **state)
 	struct cache_writer *w;
 	struct error err = {0};
 	const char *etag;
-	must(cache_write_open(b.c, b.a, &o, 0, 9, &w, &err) && cache_write(w, "data", 4, &err));
+	must(cache_write_open(b.c, &o, 0, 9, &w, &err) && cache_write(w, "data", 4, &err));
 	cache_write_drop(w, true);
 	assert_int_equal(cache_part(b.c, b.a, o.key, &etag), 4);
 	cache_purge(b.c, &o);
@@ -234,23 +234,23 @@ static void parts_are_resumed(void **state)
 	const char *etag = NULL;
 	uint64_t at;
 	assert_int_equal(cache_part(b.c, b.a, o.key, &etag), 0);
-	must(cache_write_open(b.c, b.a, &o, 0, n, &w, &err) && cache_write(w, body, half, &err));
+	must(cache_write_open(b.c, &o, 0, n, &w, &err) && cache_write(w, body, half, &err));
 	must(cache_written(w) == half && cache_writer_fd(w, &at) >= 0 && at == CACHE_HEADER_STEP);
 	cache_write_drop(w, true);
 	must(read_back(&b, 1) == ABSENT && cache_part(b.c, b.a, o.key, &etag) == half);
 	assert_string_equal(etag, "\"e\"");
-	must(cache_write_open(b.c, b.a, &o, half, n - half, &w, &err) && cache_written(w) == half);
+	must(cache_write_open(b.c, &o, half, n - half, &w, &err) && cache_written(w) == half);
 	must(cache_write(w, body + half, n - half, &err) && cache_write_close(w, &o, &err));
 	must(read_back(&b, 1) == RIGHT && !exists(part_of(folder, 1)) && !cache_verify_file(b.c, &o));
 	/* Not kept: nothing is left. */
-	must(cache_write_open(b.c, b.a, &o, 0, n, &w, &err) && cache_write(w, body, half, &err));
+	must(cache_write_open(b.c, &o, 0, n, &w, &err) && cache_write(w, body, half, &err));
 	cache_write_drop(w, false);
 	must(!exists(part_of(folder, 1)) && read_back(&b, 1) == RIGHT);
 	/* A part that became shorter meanwhile is none. */
-	must(cache_write_open(b.c, b.a, &o, 0, n, &w, &err) && cache_write(w, body, half, &err));
+	must(cache_write_open(b.c, &o, 0, n, &w, &err) && cache_write(w, body, half, &err));
 	cache_write_drop(w, true);
 	must(truncate(part_of(folder, 1), CACHE_HEADER_STEP + 1) == 0);
-	assert_false(cache_write_open(b.c, b.a, &o, half, n - half, &w, &err));
+	assert_false(cache_write_open(b.c, &o, half, n - half, &w, &err));
 	must(!exists(part_of(folder, 1)) && insert(&b, 1, "\"e\"") && read_back(&b, 1) == RIGHT);
 	close_box(&b);
 }
@@ -266,8 +266,8 @@ static void a_part_has_one_writer(void **state)
 	struct error err = {0};
 	char body[LARGEST];
 	size_t n = body_of(o.key, "e", body);
-	must(cache_write_open(b.c, b.a, &o, 0, n, &w, &err) && cache_write(w, body, n / 2, &err));
-	assert_false(cache_write_open(other.c, other.a, &o, 0, n, &second, &err));
+	must(cache_write_open(b.c, &o, 0, n, &w, &err) && cache_write(w, body, n / 2, &err));
+	assert_false(cache_write_open(other.c, &o, 0, n, &second, &err));
 	must(cache_write(w, body + n / 2, n - n / 2, &err) && cache_write_close(w, &o, &err) && read_back(&other, 1) == RIGHT);
 	close_box(&b);
 	close_box(&other);
@@ -283,14 +283,14 @@ static void old_parts_go_and_locks_stay(void **state)
 	struct error err = {0};
 	for (int i = 1; i <= 2; i++) {
 		struct original o = original_of(i, "e");
-		must(cache_write_open(b.c, b.a, &o, 0, 9, &w, &err) && cache_write(w, "half", 4, &err));
+		must(cache_write_open(b.c, &o, 0, 9, &w, &err) && cache_write(w, "half", 4, &err));
 		cache_write_drop(w, true);
 	}
 	const struct timespec old[2] = {{.tv_sec = time(NULL) - 7200}, {.tv_sec = time(NULL) - 7200}};
 	must(utimensat(AT_FDCWD, part_of(folder, 1), old, 0) == 0 && utimensat(AT_FDCWD, part_of(folder, 2), old, 0) == 0);
 	struct original o = original_of(1, "e");
 	must(cache_lock(b.c, o.key, NULL, 0));
-	must(cache_write_open(b.c, b.a, &o, 0, 4, &w, &err));
+	must(cache_write_open(b.c, &o, 0, 4, &w, &err));
 	assert_false(exists(part_of(folder, 2)));
 	assert_false(cache_lock(other.c, o.key, NULL, 0));
 	cache_write_drop(w, false);
@@ -342,7 +342,7 @@ static void locks_outlive_the_index(void **state)
 	char body[LARGEST];
 	size_t n = body_of(o.key, "e", body);
 	must(insert(&b, 2, "e"));
-	must(cache_lock(b.c, o.key, NULL, 0) && cache_write_open(b.c, b.a, &o, 0, n, &w, &err));
+	must(cache_lock(b.c, o.key, NULL, 0) && cache_write_open(b.c, &o, 0, n, &w, &err));
 	unlink(in(folder, "current"));
 	must(cache_write(w, body, n, &err) && !find(&b, 1, &got));
 	assert_false(cache_lock(other.c, o.key, NULL, 0));
@@ -408,11 +408,11 @@ static void too_large_is_said(void **state)
 	struct box b = open_box(new_folder("large"), 10000, NULL);
 	struct original o = original_of(1, "e");
 	struct error err = {0};
-	assert_false(write_body(b.c, b.a, &o, body, 8000, 8000, &err));
+	assert_false(write_body(b.c, &o, body, 8000, 8000, &err));
 	assert_int_equal(err.status, 507);
-	assert_false(write_body(b.c, b.a, &o, body, 8000, 0, &err));
+	assert_false(write_body(b.c, &o, body, 8000, 0, &err));
 	assert_int_equal(err.status, 507);
-	must(write_body(b.c, b.a, &o, body, 5000, 0, &err));
+	must(write_body(b.c, &o, body, 5000, 0, &err));
 	close_box(&b);
 }
 
@@ -427,10 +427,10 @@ static void the_temporary_folder_has_its_bound(void **state)
 								 .temporary = temporary, .temporary_bytes = 10000});
 	struct original o = original_of(1, "e");
 	struct error err = {0};
-	assert_false(write_body(c, a, &o, body, 8000, 0, &err));
+	assert_false(write_body(c, &o, body, 8000, 0, &err));
 	must(err.status == 503 || err.status == 507);
 	must(folder_bytes(temporary) <= 10000);
-	must(write_body(c, a, &o, body, 5000, 0, &err) && o.temporary);
+	must(write_body(c, &o, body, 5000, 0, &err) && o.temporary);
 	arena_close(a);
 }
 

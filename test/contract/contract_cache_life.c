@@ -40,7 +40,7 @@ static void fetch(struct box *b, struct arena *a, int number)
 	size_t n = body_of(o.key, o.etag, body), done = (size_t)cache_part(b->c, a, o.key, &etag);
 	if (done && (strcmp(etag, o.etag) != 0 || done > n))
 		done = 0;
-	if (cache_write_open(b->c, a, &o, done, n - done, &w, &err)) {
+	if (cache_write_open(b->c, &o, done, n - done, &w, &err)) {
 		bool ok = true;
 		for (size_t step; ok && done < n; done += step) {
 			step = 1 + chance(4000);
@@ -182,7 +182,7 @@ static void hold_lock(const void *with)
 	struct original o = original_of(1, "e");
 	struct cache_writer *w;
 	struct error err;
-	must(cache_lock(b.c, o.key, NULL, 0) && cache_write_open(b.c, b.a, &o, 0, 8, &w, &err) && cache_write(w, "half", 4, &err));
+	must(cache_lock(b.c, o.key, NULL, 0) && cache_write_open(b.c, &o, 0, 8, &w, &err) && cache_write(w, "half", 4, &err));
 	put_text(in(job->folder, "held"), "");
 	sleep_ms(20000);
 }
@@ -200,12 +200,12 @@ static void the_dead_hold_nothing(void **state)
 	while (!exists(in(job.folder, "held")))
 		sleep_ms(2);
 	assert_false(cache_lock(b.c, o.key, NULL, clock_us() + 50000));
-	assert_false(cache_write_open(b.c, b.a, &o, 0, 8, &w, &err));
+	assert_false(cache_write_open(b.c, &o, 0, 8, &w, &err));
 	kill(child, SIGKILL);
 	must(waitpid(child, NULL, 0) == child);
 	must(cache_lock(b.c, o.key, NULL, clock_us() + 1000000));
 	must(cache_part(b.c, b.a, o.key, &etag) == 4);
-	must(cache_write_open(b.c, b.a, &o, 4, 4, &w, &err) && cache_write(w, "past", 4, &err) && cache_write_close(w, &o, &err));
+	must(cache_write_open(b.c, &o, 4, 4, &w, &err) && cache_write(w, "past", 4, &err) && cache_write_close(w, &o, &err));
 	must(o.validator.length == 8 && !cache_verify_file(b.c, &o));
 	close_box(&b);
 }
