@@ -46,9 +46,8 @@ static void late(void *with)
 	struct error err;
 	if (job->reply->was_early)
 		return;
-	struct reply *mine = job->reply, early;
-	early = (struct reply){.headers = buf_open(job->a, SERVICE_HEADERS_MAX_BYTES), .why = "", .source = mine->source,
-			       .source_format = ""};
+	struct reply *mine = job->reply, early = reply_open(job->a);
+	early.source = mine->source;
 	fail(&err, 503, REASON_TIMEOUT, "The image is not here yet, please try again.", "max_wait_ms; the download goes on");
 	metrics_add(METRIC_WAITS_LATE, 1);
 	job->reply = &early;
@@ -61,7 +60,7 @@ static void late(void *with)
 static void servable(void *with)
 {
 	struct job *job = with;
-	struct reply early = {.headers = buf_open(job->a, SERVICE_HEADERS_MAX_BYTES), .why = "", .source = "", .source_format = ""};
+	struct reply early = reply_open(job->a);
 	redirect(job, &early, arena_printf(job->a, "pool-%u", job->round));
 	reply_early(job, &early);
 }

@@ -14,6 +14,11 @@
 #define FALLBACK_CACHE_S 300
 #define STALE_CACHE_S 5
 
+struct reply reply_open(struct arena *a)
+{
+	return (struct reply){.headers = buf_open(a, SERVICE_HEADERS_MAX_BYTES), .why = "", .source = "", .source_format = ""};
+}
+
 void header(struct job *job, const char *name, const char *value)
 {
 	buf_printf(job->reply->headers, "%s: %s\r\n", name, value);

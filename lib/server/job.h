@@ -42,6 +42,9 @@ struct job {
 	struct stopwatch watch;
 };
 
+/* An empty reply. */
+struct reply reply_open(struct arena *a);
+
 void header(struct job *job, const char *name, const char *value);
 bool is_method(const struct call *call, const char *name);
 

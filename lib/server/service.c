@@ -255,8 +255,7 @@ void service_answer(const struct service *s, const struct call *call, struct rep
 	struct job job = {.service = s, .call = call, .reply = reply, .a = a, .watch = stopwatch_start()};
 	struct error err = {0};
 
-	*reply = (struct reply){.headers = buf_open(a, SERVICE_HEADERS_MAX_BYTES), .why = "", .source = "",
-				.source_format = ""};
+	*reply = reply_open(a);
 	if (!answer(&job, &err)) {
 		/* Nothing that a success had announced may stay beside the error. */
 		reply->headers->n = 0;

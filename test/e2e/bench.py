@@ -18,7 +18,22 @@ def sample(folder, changes):
     return path
 
 
-class Bench:
+class Served:
+    """Has a stack, which runs meanwhile, and a client of it."""
+
+    def __enter__(self):
+        self.stack.start()
+        self.client = Client(self.stack.port, timeout=100)
+        return self
+
+    def __exit__(self, *_):
+        self.stack.stop()
+
+    def get(self, target, method="GET", **headers):
+        return self.client.ask(target, method, **headers)
+
+
+class Bench(Served):
     """A stack whose workers are the scripted responder, and its book of runs."""
 
     def __init__(self, folder, responder, workers=4, changes=None):
@@ -31,17 +46,6 @@ class Bench:
         (folder / "lorikeet.conf").touch()
         self.stack = Stack(folder / "s", responder, folder / "lorikeet.conf", workers=workers,
                            nginx_conf=sample(folder, changes or {}), worker_env={"RESPONDER_LOG": self.book})
-
-    def __enter__(self):
-        self.stack.start()
-        self.client = Client(self.stack.port, timeout=100)
-        return self
-
-    def __exit__(self, *_):
-        self.stack.stop()
-
-    def get(self, target, method="GET", **headers):
-        return self.client.ask(target, method, **headers)
 
     def echo(self, target, **headers):
         """The parameters the worker was given."""

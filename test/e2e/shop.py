@@ -4,10 +4,9 @@ import os
 import pwd
 import subprocess
 
-from bench import sample
+from bench import Served, sample
 from libconfig import setting
 from stack import WORKER_USER, Stack
-from web import Client
 
 
 def group(options):
@@ -30,7 +29,7 @@ def give_to_worker(path):
         os.chown(path, user.pw_uid, user.pw_gid)
 
 
-class Shop:
+class Shop(Served):
     """rules and cache (options of that section) as the configuration has them; folder is made."""
 
     def __init__(self, folder, binary, rules, cache=None, changes=None, fetchers=2, workers=2, make_cache=True, env=None, **sections):
@@ -62,17 +61,6 @@ class Shop:
                                    "LORIKEET_CACHE_NGINX_FOLDER": str(self.folder / "s/cache")})
         assert not check or done.returncode == 0, done.stderr
         return done
-
-    def __enter__(self):
-        self.stack.start()
-        self.client = Client(self.stack.port, timeout=100)
-        return self
-
-    def __exit__(self, *_):
-        self.stack.stop()
-
-    def get(self, target, method="GET", **headers):
-        return self.client.ask(target, method, **headers)
 
     def words(self):
         """The last words of all logs."""
