@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "colour.h"
 
-#include <stdlib.h>
-
-#include <lcms2.h>
-
-#include "../base/hash.h"
+#include "press.h"
+#include "profile.h"
 #include "resample.h"
 
-#define GRID 9
-#define SRGB_TOLERANCE 2
-#define KEPT_TRANSFORMS 16
-#define ROW_PIXELS 4096
+#define ROW_PIXELS 2048
 
 static uint8_t clamp(int v)
 {
@@ -92,120 +86,103 @@ static bool to_rgb(struct arena *a, struct image *image, struct error *err)
 	return true;
 }
 
-struct conversion {
-	char hash[33];
-	bool used;
-	bool gray;                     /* the profile's model */
-	cmsHTRANSFORM transform;       /* NULL: the samples are sRGB as they are */
-};
-
-/* Whether a transform changes no colour by more than the tolerance. */
-static bool is_identity(cmsHTRANSFORM t, bool gray)
+/* Each sample's upper half, rounded, in the rows' own memory. */
+static void shrink(struct image *image)
 {
-	uint8_t in[3], out[3];
-	int steps = gray ? 256 : GRID, planes = gray ? 1 : 3, grid = gray ? 1 : GRID;
-	for (int i = 0; i < steps; i++)
-		for (int j = 0; j < grid; j++)
-			for (int k = 0; k < grid; k++) {
-				in[0] = (uint8_t)(i * 255 / (steps - 1));
-				in[1] = (uint8_t)(j * 255 / (GRID - 1));
-				in[2] = (uint8_t)(k * 255 / (GRID - 1));
-				cmsDoTransform(t, in, out, 1);
-				for (int c = 0; c < planes; c++)
-					if (abs(in[c] - out[c]) > SRGB_TOLERANCE)
-						return false;
-			}
-	return true;
-}
-
-static cmsHPROFILE gray_srgb(void)
-{
-	cmsHPROFILE srgb = cmsCreate_sRGBProfile();
-	cmsHPROFILE gray = cmsCreateGrayProfile(cmsD50_xyY(), cmsReadTag(srgb, cmsSigRedTRCTag));
-	cmsCloseProfile(srgb);
-	return gray;
-}
-
-/* NULL where there is nothing to convert, also for profiles that make no sense. */
-static cmsHTRANSFORM make_transform(const struct image *image, bool gray)
-{
-	cmsHPROFILE from = cmsOpenProfileFromMem(image->icc, (cmsUInt32Number)image->icc_bytes);
-	cmsColorSpaceSignature space = from ? cmsGetColorSpace(from) : 0;
-	cmsHTRANSFORM t = NULL;
-
-	if (space == (gray ? cmsSigGrayData : cmsSigRgbData)) {
-		cmsHPROFILE to = gray ? gray_srgb() : cmsCreate_sRGBProfile();
-		cmsUInt32Number pixel = gray ? TYPE_GRAY_8 : TYPE_RGB_8;
-		t = cmsCreateTransform(from, pixel, to, pixel, INTENT_RELATIVE_COLORIMETRIC,
-				       cmsFLAGS_BLACKPOINTCOMPENSATION | cmsFLAGS_NOCACHE);
-		cmsCloseProfile(to);
+	for (int i = 0; image->deep && i < image_planes(image); i++) {
+		struct plane *p = &image->plane[i];
+		for (uint32_t y = 0; y < p->h; y++) {
+			uint8_t *to = p->at + y * p->stride;
+			const uint16_t *from = (const uint16_t *)to;
+			for (uint32_t x = 0; x < p->w; x++)
+				to[x] = (uint8_t)((from[x] * 255u + 32895) >> 16);
+		}
 	}
-	if (from)
-		cmsCloseProfile(from);
-	if (t && is_identity(t, gray)) {
-		cmsDeleteTransform(t);
-		t = NULL;
+	image->deep = false;
+}
+
+/* n samples of each colour plane, interleaved. */
+static void gather(const struct image *image, uint32_t x, uint32_t y, uint32_t n, void *run)
+{
+	size_t step = (size_t)image->n;
+	for (int c = 0; c < image->n; c++) {
+		const uint8_t *row = image->plane[c].at + y * image->plane[c].stride;
+		if (image->deep)
+			for (uint32_t i = 0; i < n; i++)
+				((uint16_t *)run)[i * step + (size_t)c] = ((const uint16_t *)row)[x + i];
+		else
+			for (uint32_t i = 0; i < n; i++)
+				((uint8_t *)run)[i * step + (size_t)c] = row[x + i];
 	}
-	return t;
 }
 
-static const struct conversion *find_conversion(const struct image *image)
+/*
+ * The colour planes through the profile or the press, to 8-bit gray or RGB. In place: of a deep row, what is written ends
+ * before what is still to be read.
+ */
+static void convert(struct image *image, const struct conversion *profile)
 {
-	static struct conversion kept[KEPT_TRANSFORMS];
-	static unsigned next;
-	bool gray = image->model == MODEL_GRAY;
-	char hash[33];
-
-	hash_hex((struct str){(const char *)image->icc, image->icc_bytes}, hash);
-	for (unsigned i = 0; i < KEPT_TRANSFORMS; i++)
-		if (kept[i].used && kept[i].gray == gray && memcmp(kept[i].hash, hash, sizeof hash) == 0)
-			return &kept[i];
-
-	struct conversion *c = &kept[next++ % KEPT_TRANSFORMS];
-	if (c->transform)
-		cmsDeleteTransform(c->transform);
-	*c = (struct conversion){.used = true, .gray = gray, .transform = make_transform(image, gray)};
-	memcpy(c->hash, hash, sizeof hash);
-	return c;
-}
-
-static void convert_rows(struct image *image, cmsHTRANSFORM t)
-{
-	uint8_t run[ROW_PIXELS * 3];
-	struct plane *p = image->plane;
-	size_t n = (size_t)image->n;
+	uint16_t in[ROW_PIXELS * 4];
+	uint8_t out[ROW_PIXELS * 3];
+	struct plane *p = image->plane, opacity = p[image->n];
+	enum model model = image->model == MODEL_GRAY ? MODEL_GRAY : MODEL_RGB;
+	size_t n = (size_t)model_planes(model);
 
 	for (uint32_t y = 0; y < p[0].h; y++)
 		for (uint32_t x = 0; x < p[0].w; x += ROW_PIXELS) {
 			uint32_t m = p[0].w - x < ROW_PIXELS ? p[0].w - x : ROW_PIXELS;
+			gather(image, x, y, m, in);
+			if (profile)
+				profile_convert(profile, in, out, m);
+			else
+				press_convert((const uint8_t *)in, out, m);
 			for (size_t c = 0; c < n; c++)
 				for (uint32_t i = 0; i < m; i++)
-					run[i * n + c] = p[c].at[y * p[c].stride + x + i];
-			cmsDoTransform(t, run, run, m);
-			for (size_t c = 0; c < n; c++)
-				for (uint32_t i = 0; i < m; i++)
-					p[c].at[y * p[c].stride + x + i] = run[i * n + c];
+					p[c].at[y * p[c].stride + x + i] = out[i * n + c];
 		}
+	/* Opacity has not been converted: it is still as deep as it was. */
+	struct image rest = {.n = 1, .deep = image->deep, .plane = {opacity}};
+	if (image->alpha)
+		shrink(&rest);
+	image->model = model;
+	image->n = (int)n;
+	image->deep = false;
+	p[n] = opacity;
+}
+
+static void make_gray(struct image *image)
+{
+	if (image->model == MODEL_RGB)
+		keep_luma(image);
+	if (image->model == MODEL_YCC) {
+		image->model = MODEL_GRAY;
+		image->n = 1;
+	}
 }
 
 bool colour_to_srgb(struct arena *a, struct image *image, bool gray, struct error *err)
 {
-	if (image->icc_bytes) {
-		const struct conversion *c = find_conversion(image);
-		if (c->transform) {
-			if (image->model == MODEL_YCC && !to_rgb(a, image, err))
-				return false;
-			convert_rows(image, c->transform);
-		}
-		image->icc = NULL;
-		image->icc_bytes = 0;
-	}
-	if (gray && image->model == MODEL_RGB)
-		keep_luma(image);
-	if (gray && image->model == MODEL_YCC) {
-		image->model = MODEL_GRAY;
-		image->n = 1;
-	}
+	const struct conversion *profile = profile_find(image);
+	if (profile && image->model == MODEL_YCC && !to_rgb(a, image, err))
+		return false;
+	if (!profile)
+		shrink(image);
+	if (profile || image->model == MODEL_CMYK)
+		convert(image, profile);
+	image->icc = NULL;
+	image->icc_bytes = 0;
+	if (gray)
+		make_gray(image);
+	return true;
+}
+
+bool colour_as_it_is(struct arena *a, struct image *image, bool gray, struct error *err)
+{
+	if (image->model == MODEL_CMYK || image->model == MODEL_LAB)
+		return colour_to_srgb(a, image, gray, err);
+	shrink(image);
+	if (gray)
+		make_gray(image);
 	return true;
 }
 

@@ -8,14 +8,17 @@
  * Makes 8-bit sRGB or gray of what a decoder delivered. Runs once, right after read and before any
  * resampling, so that a tile and the full image get the same colours.
  *
- * A profile within 2/255 of sRGB on a 9x9x9 grid (gray: of the sRGB curve on a ramp) is sRGB, and
- * YCbCr planes pass untouched. Else YCbCr is brought to 4:4:4 RGB and converted by lcms2. A profile
- * that lcms2 cannot use, or that is for another model, is ignored. With gray set, RGB becomes
- * gray. Transforms are kept for the life of the process, by the profile's hash.
+ * By the embedded profile (profile.h). YCbCr planes that are sRGB pass untouched; else they are brought to 4:4:4 RGB.
+ * CMYK without a usable profile is printed (press.h). 16-bit samples are converted as such, then rounded. With gray set,
+ * colours become gray.
  */
 bool colour_to_srgb(struct arena *a, struct image *image, bool gray, struct error *err);
 
-/* Bytes that colour_to_srgb may add for planes of these many luma samples. */
+/* The same 8 bits, but gray, RGB and YCbCr keep their values and their profile. CMYK and Lab become sRGB all the same:
+ * no answer could hold them. */
+bool colour_as_it_is(struct arena *a, struct image *image, bool gray, struct error *err);
+
+/* Bytes that either may add for planes of these many luma samples. */
 uint64_t colour_memory(bool has_profile, uint64_t samples);
 
 /* The luma of sRGB samples (JFIF, BT.601). */

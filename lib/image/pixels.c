@@ -17,12 +17,12 @@ bool rect_meet(struct rect a, struct rect b, struct rect *both)
 
 int model_planes(enum model model)
 {
-	return model == MODEL_GRAY ? 1 : 3;
+	return model == MODEL_GRAY ? 1 : model == MODEL_CMYK ? 4 : 3;
 }
 
-bool plane_alloc(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err)
+static bool alloc_samples(struct arena *a, struct plane *p, uint32_t w, uint32_t h, size_t bytes, struct error *err)
 {
-	size_t stride = ((size_t)w + 63) & ~(size_t)63;
+	size_t stride = ((size_t)w * bytes + 63) & ~(size_t)63;
 	p->w = w;
 	p->h = h;
 	p->stride = stride;
@@ -30,15 +30,26 @@ bool plane_alloc(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struc
 	return p->at != NULL;
 }
 
-bool image_alloc(struct arena *a, struct image *out, enum model model, bool alpha, struct rect part,
-		 struct error *err)
+bool plane_alloc(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err)
+{
+	return alloc_samples(a, p, w, h, 1, err);
+}
+
+bool plane_alloc_deep(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err)
+{
+	return alloc_samples(a, p, w, h, 2, err);
+}
+
+static bool alloc_image(struct arena *a, struct image *out, enum model model, bool alpha, bool deep, struct rect part,
+			struct error *err)
 {
 	out->model = model;
 	out->n = model_planes(model);
 	out->alpha = alpha;
+	out->deep = deep;
 	for (int i = 0; i < image_planes(out); i++) {
 		struct plane *p = &out->plane[i];
-		if (!plane_alloc(a, p, part.w, part.h, err))
+		if (!alloc_samples(a, p, part.w, part.h, deep ? 2 : 1, err))
 			return false;
 		p->x = part.x;
 		p->y = part.y;
@@ -47,14 +58,33 @@ bool image_alloc(struct arena *a, struct image *out, enum model model, bool alph
 	return true;
 }
 
-void image_put_part(struct image *image, uint32_t x, uint32_t row, const uint8_t *samples, uint32_t n, int channels)
+bool image_alloc(struct arena *a, struct image *out, enum model model, bool alpha, struct rect part,
+		 struct error *err)
+{
+	return alloc_image(a, out, model, alpha, false, part, err);
+}
+
+bool image_alloc_deep(struct arena *a, struct image *out, enum model model, bool alpha, struct rect part,
+		      struct error *err)
+{
+	return alloc_image(a, out, model, alpha, true, part, err);
+}
+
+void image_put_part(struct image *image, uint32_t x, uint32_t row, const void *samples, uint32_t n, int channels)
 {
 	for (int i = 0; i < image_planes(image); i++) {
 		const struct plane *p = &image->plane[i];
-		uint8_t *to = p->at + row * p->stride + x;
-		const uint8_t *from = samples + i;
-		for (uint32_t k = 0; k < n; k++, from += channels)
-			to[k] = *from;
+		if (image->deep) {
+			uint16_t *to = (uint16_t *)(p->at + row * p->stride) + x;
+			const uint16_t *from = (const uint16_t *)samples + i;
+			for (uint32_t k = 0; k < n; k++, from += channels)
+				to[k] = *from;
+		} else {
+			uint8_t *to = p->at + row * p->stride + x;
+			const uint8_t *from = (const uint8_t *)samples + i;
+			for (uint32_t k = 0; k < n; k++, from += channels)
+				to[k] = *from;
+		}
 	}
 }
 

@@ -28,15 +28,22 @@ struct plane {
 
 enum model {
 	MODEL_GRAY,          /* 1 plane */
-	MODEL_YCC,           /* 3 planes, JFIF (BT.601 full range) */
+	MODEL_YCC,           /* 3 planes, JFIF (BT.601 full range), of 8 bits */
 	MODEL_RGB,           /* 3 planes */
+	MODEL_CMYK,          /* 4 planes, 0 is no ink; decoders only */
+	MODEL_LAB,           /* 3 planes, CIE L*a*b* (D50): L* is 0 to 100 over the range, a* and b* are 128 (times 257 in
+			      * deep images) where they are 0, and 1 a step (of 257); decoders only */
 };
 
+#define IMAGE_MAX_PLANES 5
+
+/* A picture. Deep ones come from decoders only: behind colour_to_srgb everything has 8 bits. */
 struct image {
 	enum model model;
 	int n;               /* planes of colour */
 	bool alpha;          /* plane[n] is opacity, on the grid of plane 0; never beside MODEL_YCC */
-	struct plane plane[4];
+	bool deep;           /* all samples are uint16_t, in the machine's order and the whole range */
+	struct plane plane[IMAGE_MAX_PLANES];
 	const uint8_t *icc;  /* profile of the samples, NULL: sRGB or gray with the sRGB curve */
 	size_t icc_bytes;
 };
@@ -59,22 +66,28 @@ static inline int image_planes(const struct image *image)
 /* Memory for a plane of w x h 8-bit samples, rows 64-byte aligned. at is NULL on failure. */
 bool plane_alloc(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err);
 
-/* All planes of an image of this kind, in full resolution and over this part of the full image. What
- * else *out says stays. */
+/* The same for samples of 16 bits. */
+bool plane_alloc_deep(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err);
+
+/* All planes of an image of this kind, in full resolution and over this part of the full image; 8-bit samples, or 16-bit
+ * ones. What else *out says stays. */
 bool image_alloc(struct arena *a, struct image *out, enum model model, bool alpha, struct rect part,
 		 struct error *err);
+bool image_alloc_deep(struct arena *a, struct image *out, enum model model, bool alpha, struct rect part,
+		      struct error *err);
 
-/* n pixels of interleaved samples into that row of the planes, from column x on; as many channels as planes, or more. */
-void image_put_part(struct image *image, uint32_t x, uint32_t row, const uint8_t *samples, uint32_t n, int channels);
+/* n pixels of interleaved samples, of the image's depth, into that row of the planes, from column x on; as many channels
+ * as planes, or more. */
+void image_put_part(struct image *image, uint32_t x, uint32_t row, const void *samples, uint32_t n, int channels);
 
-/* That row of the planes, of equal geometry, interleaved: into room for image_planes samples a pixel, or, of one plane,
+/* That row of the planes, of equal geometry and 8 bits, interleaved: into room for image_planes samples a pixel, or, of one plane,
  * where it is. */
 const uint8_t *image_get_row(const struct image *image, uint32_t row, uint8_t *room);
 
 /* That row of a bitonal picture, one bit a sample: 1 is white, the first one the highest. */
 void image_get_bits(const struct image *image, uint32_t row, uint8_t *bits);
 
-/* Bytes that image_alloc takes. */
+/* Bytes that image_alloc takes for 8-bit samples; deep ones take twice as many. */
 uint64_t image_bytes(enum model model, bool alpha, struct rect part);
 
 #endif

@@ -23,7 +23,7 @@ struct reader {
 
 /* The codec's own facts. */
 struct png_file {
-	bool interlaced;
+	bool interlaced, deep;
 	int channels;                  /* of a decoded row */
 };
 
@@ -86,10 +86,12 @@ static struct reader *reader_open(struct arena *a, struct source *source, struct
 	return r;
 }
 
-/* Rows come as gray or RGB of 8 bits, with alpha where the file has any kind of it. */
+/* Rows come as gray or RGB of 8 or 16 bits, with alpha where the file has any kind of it. */
 static void set_conversions(struct reader *r)
 {
 	png_set_expand(r->png);
+	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+		png_set_swap(r->png);
 }
 
 static bool png_knows(const uint8_t *head, size_t n)
@@ -126,22 +128,20 @@ static void read_chunks(struct arena *a, struct reader *r, struct picture *p)
 		}
 }
 
-static bool read_header(struct arena *a, struct reader *r, struct picture *p, struct error *err)
+static void read_header(struct arena *a, struct reader *r, struct picture *p)
 {
 	struct png_file *file = arena_new(a, struct png_file);
 	png_read_info(r->png, r->info);
 	int kind = png_get_color_type(r->png, r->info), bits = png_get_bit_depth(r->png, r->info);
-	if (bits > 8)
-		return fail(err, 501, REASON_UNSUPPORTED, "This kind of PNG is not supported.", "%d bits", bits);
 	p->facts.gray = !(kind & PNG_COLOR_MASK_COLOR);
 	p->facts.alpha = (kind & PNG_COLOR_MASK_ALPHA) || png_get_valid(r->png, r->info, PNG_INFO_tRNS);
 	p->stored_w = png_get_image_width(r->png, r->info);
 	p->stored_h = png_get_image_height(r->png, r->info);
 	file->interlaced = png_get_interlace_type(r->png, r->info) != PNG_INTERLACE_NONE;
+	file->deep = bits == 16;
 	file->channels = (p->facts.gray ? 1 : 3) + p->facts.alpha;
 	read_chunks(a, r, p);
 	p->codec = file;
-	return true;
 }
 
 static bool png_open(struct arena *a, uint32_t page, struct picture *p, struct error *err)
@@ -151,8 +151,10 @@ static bool png_open(struct arena *a, uint32_t page, struct picture *p, struct e
 	struct arena *scratch = arena_open();
 	struct reader *r = reader_open(scratch, p->source, err);
 	bool ok = false;
-	if (r && setjmp(png_jmpbuf(r->png)) == 0)
-		ok = read_header(a, r, p, err);
+	if (r && setjmp(png_jmpbuf(r->png)) == 0) {
+		read_header(a, r, p);
+		ok = true;
+	}
 	arena_close(scratch);
 	return ok;
 }
@@ -166,9 +168,9 @@ static uint64_t png_read_memory(const struct picture *p, const struct wants *w)
 {
 	const struct png_file *file = p->codec;
 	struct rect r = png_cover(p, w);
-	uint64_t row = (uint64_t)p->stored_w * 4;
-	return image_bytes(p->facts.gray ? MODEL_GRAY : MODEL_RGB, p->facts.alpha, r) +
-	       row * (file->interlaced ? (uint64_t)p->stored_h : 4) + (1 << 20);
+	uint64_t row = (uint64_t)p->stored_w * 4, bytes = file->deep ? 2 : 1;
+	return (image_bytes(p->facts.gray ? MODEL_GRAY : MODEL_RGB, p->facts.alpha, r) +
+		row * (file->interlaced ? (uint64_t)p->stored_h : 4)) * bytes + (1 << 20);
 }
 
 /* One row after the other; of an interlaced file all rows in each of its passes. */
@@ -179,7 +181,8 @@ static bool read_rows(struct arena *scratch, struct reader *r, const struct pict
 	int passes = png_set_interlace_handling(r->png);
 	png_read_update_info(r->png, r->info);
 	size_t row_bytes = png_get_rowbytes(r->png, r->info);
-	if (row_bytes != (size_t)p->stored_w * (size_t)file->channels)
+	size_t pixel_bytes = (size_t)file->channels * (file->deep ? 2 : 1);
+	if (row_bytes != p->stored_w * pixel_bytes)
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "the file changed while it was read");
 
 	uint32_t kept = file->interlaced ? p->stored_h : 1;
@@ -192,8 +195,7 @@ static bool read_rows(struct arena *scratch, struct reader *r, const struct pict
 			uint8_t *row = rows + (file->interlaced ? y * row_bytes : 0);
 			png_read_row(r->png, row, NULL);
 			if (pass == passes - 1 && y >= part.y && y < part.y + part.h)
-				image_put_part(out, 0, y - part.y, row + (size_t)part.x * (size_t)file->channels, part.w,
-					       file->channels);
+				image_put_part(out, 0, y - part.y, row + part.x * pixel_bytes, part.w, file->channels);
 		}
 	}
 	return true;
@@ -202,12 +204,14 @@ static bool read_rows(struct arena *scratch, struct reader *r, const struct pict
 static bool read_region(struct arena *a, struct arena *scratch, struct reader *r, const struct picture *p,
 			const struct wants *w, struct image *out, struct error *err)
 {
+	const struct png_file *file = p->codec;
 	struct rect part = png_cover(p, w);
 	png_read_info(r->png, r->info);
 	if (png_get_image_width(r->png, r->info) != p->stored_w || png_get_image_height(r->png, r->info) != p->stored_h)
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "the file changed while it was read");
 	set_conversions(r);
-	return image_alloc(a, out, p->facts.gray ? MODEL_GRAY : MODEL_RGB, p->facts.alpha, part, err) &&
+	return (file->deep ? image_alloc_deep : image_alloc)(a, out, p->facts.gray ? MODEL_GRAY : MODEL_RGB, p->facts.alpha,
+							     part, err) &&
 	       read_rows(scratch, r, p, part, out, err);
 }
 

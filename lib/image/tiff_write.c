@@ -49,8 +49,8 @@ static bool set_tags(struct pyramid *y)
 		  TIFFSetField(t, TIFFTAG_ORIENTATION, y->picture->facts.orientation);
 	if (ok && !gray)
 		ok = TIFFSetField(t, TIFFTAG_YCBCRSUBSAMPLING, y->sub_x, y->sub_y);
-	if (ok && y->picture->icc_bytes)
-		ok = TIFFSetField(t, TIFFTAG_ICCPROFILE, (uint32_t)y->picture->icc_bytes, y->picture->icc);
+	if (ok && y->level.icc_bytes)
+		ok = TIFFSetField(t, TIFFTAG_ICCPROFILE, (uint32_t)y->level.icc_bytes, y->level.icc);
 	return ok;
 }
 
@@ -128,7 +128,7 @@ static bool write_levels(struct pyramid *p, struct arena *a, struct error *err)
 	const struct picture *picture = p->picture;
 	struct wants all = {.region = {0, 0, picture->stored_w, picture->stored_h},
 			    .step_x = 1, .step_y = 1, .chroma_x = p->sub_x, .chroma_y = p->sub_y};
-	if (!picture->decoder->read(a, picture, &all, &p->level, err))
+	if (!picture->decoder->read(a, picture, &all, &p->level, err) || !colour_as_it_is(a, &p->level, false, err))
 		return false;
 	alpha_multiply(&p->level);
 	alpha_flatten(&p->level, WHITE);

@@ -168,17 +168,11 @@ bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch
 	const struct plan *plan = &r->plan;
 	struct encode_options options = encode_options(c, plan->quality == QUALITY_BITONAL);
 	struct image decoded, picture;
-	bool convert = converts(r);
 
 	options.metadata = answer_metadata(a, r);
 	bool ok = p->decoder->read(a, p, &r->wants, &decoded, err);
 	stopwatch_lap(watch, STAGE_READ);
-	struct str profile = {0};
-	if (ok && !convert) {
-		profile = (struct str){(const char *)decoded.icc, decoded.icc_bytes};
-		decoded.icc_bytes = 0;
-	}
-	ok = ok && colour_to_srgb(a, &decoded, plan->gray, err);
+	ok = ok && (converts(r) ? colour_to_srgb : colour_as_it_is)(a, &decoded, plan->gray, err);
 	if (ok)
 		alpha_multiply(&decoded);
 	stopwatch_lap(watch, STAGE_COLOUR);
@@ -187,8 +181,8 @@ bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch
 		arena_drop_block(a, decoded.plane[i].at);
 	ok = ok && finish_picture(a, r, &picture, err);
 	if (ok && r->rule->colour == COLOUR_KEEP) {
-		picture.icc = (const uint8_t *)profile.at;
-		picture.icc_bytes = profile.n;
+		picture.icc = decoded.icc;
+		picture.icc_bytes = decoded.icc_bytes;
 	}
 	stopwatch_lap(watch, STAGE_TRANSFORM);
 	if (!ok)

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "profile.h"
+
+#include <stdlib.h>
+
+#include <lcms2.h>
+
+#include "../base/hash.h"
+#include "../base/log.h"
+
+#define GRID 9
+#define SRGB_TOLERANCE 2
+#define KEPT_CONVERSIONS 16
+#define FLAGS (cmsFLAGS_BLACKPOINTCOMPENSATION | cmsFLAGS_NOCACHE)
+
+struct conversion {
+	char hash[33];
+	bool used, deep;
+	enum model model;              /* of the samples */
+	cmsHTRANSFORM transform;       /* colours; NULL: the samples are right as they are */
+	uint8_t *curve;                /* gray, by sample; NULL likewise */
+};
+
+static const struct space {
+	cmsColorSpaceSignature profile;
+	cmsUInt32Number pixel;         /* lcms2's word for its samples, but for their bytes; gray goes by a table */
+} spaces[] = {
+	[MODEL_GRAY] = {cmsSigGrayData, 0},
+	[MODEL_RGB] = {cmsSigRgbData, COLORSPACE_SH(PT_RGB) | CHANNELS_SH(3)},
+	[MODEL_CMYK] = {cmsSigCmykData, COLORSPACE_SH(PT_CMYK) | CHANNELS_SH(4)},
+	[MODEL_LAB] = {cmsSigLabData, COLORSPACE_SH(PT_Lab) | CHANNELS_SH(3)},
+};
+
+/* Whether a transform of 8-bit RGB changes no colour by more than the tolerance. */
+static bool is_identity(cmsHTRANSFORM t)
+{
+	uint8_t in[3], out[3];
+	for (int i = 0; i < GRID * GRID * GRID; i++) {
+		in[0] = (uint8_t)(i % GRID * 255 / (GRID - 1));
+		in[1] = (uint8_t)(i / GRID % GRID * 255 / (GRID - 1));
+		in[2] = (uint8_t)(i / GRID / GRID * 255 / (GRID - 1));
+		cmsDoTransform(t, in, out, 1);
+		for (int c = 0; c < 3; c++)
+			if (abs(in[c] - out[c]) > SRGB_TOLERANCE)
+				return false;
+	}
+	return true;
+}
+
+static cmsHPROFILE gray_srgb(void)
+{
+	cmsHPROFILE srgb = cmsCreate_sRGBProfile();
+	cmsHPROFILE gray = cmsCreateGrayProfile(cmsD50_xyY(), cmsReadTag(srgb, cmsSigRedTRCTag));
+	cmsCloseProfile(srgb);
+	return gray;
+}
+
+static cmsHTRANSFORM make_transform(cmsHPROFILE from, enum model model, bool deep)
+{
+	cmsHPROFILE to = cmsCreate_sRGBProfile();
+	/* A grid over Lab would be coarse where sRGB has many colours. */
+	cmsUInt32Number exactness = model == MODEL_LAB ? cmsFLAGS_NOOPTIMIZE : cmsFLAGS_HIGHRESPRECALC;
+	cmsHTRANSFORM t = cmsCreateTransform(from, spaces[model].pixel | BYTES_SH(deep ? 2 : 1), to, TYPE_RGB_8,
+					     INTENT_RELATIVE_COLORIMETRIC, FLAGS | exactness);
+	cmsCloseProfile(to);
+	return t;
+}
+
+/* A table: lcms2's own of so few points is wrong in the shadows. */
+static uint8_t *make_curve(cmsHPROFILE from, bool deep)
+{
+	size_t n = deep ? 65536 : 256;
+	cmsHPROFILE to = gray_srgb();
+	cmsHTRANSFORM t = cmsCreateTransform(from, TYPE_GRAY_16, to, TYPE_GRAY_8, INTENT_RELATIVE_COLORIMETRIC,
+					     FLAGS | cmsFLAGS_NOOPTIMIZE);
+	uint8_t *curve = t ? malloc(n) : NULL;
+	cmsCloseProfile(to);
+	for (size_t i = 0; curve && i < n; i++) {
+		uint16_t sample = (uint16_t)(deep ? i : i * 257);
+		cmsDoTransform(t, &sample, &curve[i], 1);
+	}
+	if (t)
+		cmsDeleteTransform(t);
+	return curve;
+}
+
+static bool is_straight(const uint8_t *curve, bool deep)
+{
+	for (int i = 0; i < 256; i++)
+		if (abs(curve[deep ? i * 257 : i] - i) > SRGB_TOLERANCE)
+			return false;
+	return true;
+}
+
+static void note(const char *what, const struct conversion *c, size_t bytes)
+{
+	log_event("warn", "a profile %s is ignored: %zu bytes, SHA-256 %.16s...", what, bytes, c->hash);
+}
+
+static void open_gray(struct conversion *c, cmsHPROFILE from, size_t bytes)
+{
+	c->curve = make_curve(from, c->deep);
+	if (!c->curve) {
+		note("that is broken", c, bytes);
+	} else if (is_straight(c->curve, c->deep)) {
+		free(c->curve);
+		c->curve = NULL;
+	}
+}
+
+static void open_colour(struct conversion *c, cmsHPROFILE from, size_t bytes)
+{
+	cmsHTRANSFORM t = make_transform(from, c->model, false);
+	if (!t) {
+		note("that is broken", c, bytes);
+	} else if (c->model == MODEL_RGB && is_identity(t)) {
+		cmsDeleteTransform(t);
+	} else if (c->deep) {
+		cmsDeleteTransform(t);
+		c->transform = make_transform(from, c->model, true);
+	} else {
+		c->transform = t;
+	}
+}
+
+static void open_profile(struct conversion *c, const struct image *image)
+{
+	cmsHPROFILE from = cmsOpenProfileFromMem(image->icc, (cmsUInt32Number)image->icc_bytes);
+	if (!from)
+		note("that cannot be read", c, image->icc_bytes);
+	else if (cmsGetColorSpace(from) != spaces[c->model].profile)
+		note("for another kind of image", c, image->icc_bytes);
+	else
+		(c->model == MODEL_GRAY ? open_gray : open_colour)(c, from, image->icc_bytes);
+	if (from)
+		cmsCloseProfile(from);
+}
+
+static void open_lab(struct conversion *c)
+{
+	cmsHPROFILE lab = cmsCreateLab4Profile(NULL);
+	c->transform = make_transform(lab, MODEL_LAB, c->deep);
+	cmsCloseProfile(lab);
+}
+
+static bool is_for(const struct conversion *c, const struct conversion *wanted)
+{
+	return c->used && c->model == wanted->model && c->deep == wanted->deep &&
+	       memcmp(c->hash, wanted->hash, sizeof c->hash) == 0;
+}
+
+static bool does_something(const struct conversion *c)
+{
+	return c->transform || c->curve;
+}
+
+static void forget(struct conversion *c)
+{
+	if (c->transform)
+		cmsDeleteTransform(c->transform);
+	free(c->curve);
+}
+
+const struct conversion *profile_find(const struct image *image)
+{
+	static struct conversion kept[KEPT_CONVERSIONS];
+	static unsigned next;
+	struct conversion wanted = {.used = true, .deep = image->deep,
+				    .model = image->model == MODEL_YCC ? MODEL_RGB : image->model};
+	bool lab = wanted.model == MODEL_LAB;
+
+	if (!image->icc_bytes && !lab)
+		return NULL;
+	if (!lab)
+		hash_hex((struct str){(const char *)image->icc, image->icc_bytes}, wanted.hash);
+	for (unsigned i = 0; i < KEPT_CONVERSIONS; i++)
+		if (is_for(&kept[i], &wanted))
+			return does_something(&kept[i]) ? &kept[i] : NULL;
+
+	struct conversion *c = &kept[next++ % KEPT_CONVERSIONS];
+	forget(c);
+	if (lab)
+		open_lab(&wanted);
+	else
+		open_profile(&wanted, image);
+	*c = wanted;
+	return does_something(c) ? c : NULL;
+}
+
+void profile_convert(const struct conversion *c, const void *in, uint8_t *out, uint32_t n)
+{
+	if (c->transform)
+		cmsDoTransform(c->transform, in, out, n);
+	else
+		for (uint32_t i = 0; i < n; i++)
+			out[i] = c->curve[c->deep ? ((const uint16_t *)in)[i] : ((const uint8_t *)in)[i]];
+}
