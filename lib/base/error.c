@@ -21,6 +21,7 @@ const char *reason_name(enum reason reason)
 		[REASON_THROTTLED] = "throttled",
 		[REASON_DENIED] = "denied",
 		[REASON_BUSY] = "busy",
+		[REASON_SLOW] = "slow",
 		[REASON_CONFIG] = "config",
 		[REASON_INTERNAL] = "internal",
 	};

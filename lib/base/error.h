@@ -26,6 +26,7 @@ enum reason {
 	REASON_THROTTLED,    /* the origin asks to come later */
 	REASON_DENIED,       /* the origin does not let us */
 	REASON_BUSY,         /* too many wait already */
+	REASON_SLOW,         /* the original takes longer to decode than is allowed */
 	REASON_CONFIG,
 	REASON_INTERNAL,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "colour.h"
 
+#include "../base/deadline.h"
 #include "press.h"
 #include "profile.h"
 #include "resample.h"
@@ -120,7 +121,7 @@ static void gather(const struct image *image, uint32_t x, uint32_t y, uint32_t n
  * The colour planes through the profile or the press, to 8-bit gray or RGB. In place: of a deep row, what is written ends
  * before what is still to be read.
  */
-static void convert(struct image *image, const struct conversion *profile)
+static bool convert(struct image *image, const struct conversion *profile, struct error *err)
 {
 	uint16_t in[ROW_PIXELS * 4];
 	uint8_t out[ROW_PIXELS * 3];
@@ -128,7 +129,9 @@ static void convert(struct image *image, const struct conversion *profile)
 	enum model model = image->model == MODEL_GRAY ? MODEL_GRAY : MODEL_RGB;
 	size_t n = (size_t)model_planes(model);
 
-	for (uint32_t y = 0; y < p[0].h; y++)
+	for (uint32_t y = 0; y < p[0].h; y++) {
+		if (!deadline_check(err))
+			return false;
 		for (uint32_t x = 0; x < p[0].w; x += ROW_PIXELS) {
 			uint32_t m = p[0].w - x < ROW_PIXELS ? p[0].w - x : ROW_PIXELS;
 			gather(image, x, y, m, in);
@@ -140,6 +143,7 @@ static void convert(struct image *image, const struct conversion *profile)
 				for (uint32_t i = 0; i < m; i++)
 					p[c].at[y * p[c].stride + x + i] = out[i * n + c];
 		}
+	}
 	/* Opacity has not been converted: it is still as deep as it was. */
 	struct image rest = {.n = 1, .deep = image->deep, .plane = {opacity}};
 	if (image->alpha)
@@ -148,6 +152,7 @@ static void convert(struct image *image, const struct conversion *profile)
 	image->n = (int)n;
 	image->deep = false;
 	p[n] = opacity;
+	return true;
 }
 
 static void make_gray(struct image *image)
@@ -167,8 +172,8 @@ bool colour_to_srgb(struct arena *a, struct image *image, bool gray, struct erro
 		return false;
 	if (!profile)
 		shrink(image);
-	if (profile || image->model == MODEL_CMYK)
-		convert(image, profile);
+	if ((profile || image->model == MODEL_CMYK) && !convert(image, profile, err))
+		return false;
 	image->icc = NULL;
 	image->icc_bytes = 0;
 	if (gray)

@@ -35,6 +35,7 @@ struct wants {
 	struct rect region;            /* of the full image, in stored coordinates, not empty */
 	double step_x, step_y;         /* > 0; below 1 when enlarging */
 	bool gray;                     /* chroma is not needed */
+	bool recover;                  /* of a damaged file what can be read, the rest white or gray, instead of an error */
 	uint8_t chroma_x, chroma_y;
 };
 
@@ -50,7 +51,8 @@ struct decoder {
 	/*
 	 * Planes whose luma step is at most the wanted one, or full resolution, covering the region
 	 * plus the filter's margin, clipped to the image. In a gray source, or with wants.gray from
-	 * YCbCr, one plane. Planes belong to a. A truncated or corrupt file is an error, never gray.
+	 * YCbCr, one plane. Planes belong to a. A truncated or corrupt file is an error, never gray,
+	 * unless wants.recover is set.
 	 */
 	bool (*read)(struct arena *a, const struct picture *p, const struct wants *w,
 		     struct image *out, struct error *err);

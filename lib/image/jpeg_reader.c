@@ -3,6 +3,8 @@
 
 #include <jerror.h>
 
+#include "../base/deadline.h"
+
 /* Each scan of a progressive file may cost a walk over all its blocks, for a few bytes of file. */
 #define MAX_SCANS 100
 
@@ -52,6 +54,8 @@ static void no_text(j_common_ptr j)
 static void on_progress(j_common_ptr j)
 {
 	struct jpeg_reader *r = j->client_data;
+	if (!deadline_check(r->err))
+		longjmp(r->jump, 1);
 	if (r->j.input_scan_number <= MAX_SCANS)
 		return;
 	fail(r->err, 501, REASON_UNSUPPORTED, "This kind of JPEG is not supported.", "more than %d scans",

@@ -9,6 +9,7 @@
 
 #include <wand/MagickWand.h>
 
+#include "../base/deadline.h"
 #include "../base/log.h"
 #include "magick_formats.h"
 #include "palette.h"
@@ -291,9 +292,18 @@ static bool read_blob(struct arena *a, const struct picture *p, const struct mag
 	return source_read(p->source, at + h->prefix_bytes, n - h->prefix_bytes, h->tail, err);
 }
 
-static Image *decode(const struct magick_format *format, struct str blob, ExceptionInfo *e)
+static MagickBooleanType on_progress(const char *text, const MagickOffsetType at, const MagickSizeType n, void *err)
+{
+	(void)text;
+	(void)at;
+	(void)n;
+	return deadline_check(err) ? MagickTrue : MagickFalse;
+}
+
+static Image *decode(const struct magick_format *format, struct str blob, ExceptionInfo *e, struct error *err)
 {
 	ImageInfo *info = AcquireImageInfo();
+	SetImageInfoProgressMonitor(info, on_progress, err);
 	CopyMagickString(info->magick, format->coder, MaxTextExtent);
 	info->scene = 0;
 	info->number_scenes = 1;
@@ -356,8 +366,8 @@ static bool read_pixels(struct arena *a, struct arena *scratch, const struct pic
 	struct str blob;
 	if (!read_blob(scratch, p, h, &blob, err))
 		return source_blame(p->source, err);
-	Image *image = decode(f->format, blob, e);
-	bool ok = check_image(image, e, h, err) && image_alloc(a, out, model_of(h), h->alpha, part, err) &&
+	Image *image = decode(f->format, blob, e, err);
+	bool ok = deadline_check(err) && check_image(image, e, h, err) && image_alloc(a, out, model_of(h), h->alpha, part, err) &&
 		  (put_frame(scratch, image, h, part, out, e) || out_of_memory(err));
 	if (image)
 		DestroyImageList(image);

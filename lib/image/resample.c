@@ -19,7 +19,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/deadline.h"
+
 #define LANES 8
+#define ROWS_UNASKED 16
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
 typedef int32_t lanes_int __attribute__((vector_size(LANES * sizeof(int32_t))));
@@ -257,11 +260,14 @@ static void copy_row(const uint8_t *row, const struct windows *w, bool forward, 
 		out[i] = row[w->first[i]];
 }
 
-static void resample_rows(const struct plane *in, const struct windows *across,
-			  const struct windows *down, bool forward, float *row, struct plane *out)
+static bool resample_rows(const struct plane *in, const struct windows *across,
+			  const struct windows *down, bool forward, float *row, struct plane *out,
+			  struct error *err)
 {
 	uint32_t from = across->from, columns = across->end - from;
 	for (uint32_t y = 0; y < out->h; y++) {
+		if (y % ROWS_UNASKED == 0 && !deadline_check(err))
+			return false;
 		uint8_t *to = out->at + y * out->stride;
 		const uint8_t *top = in->at + down->first[y] * in->stride;
 		if (down->copy && across->copy) {
@@ -274,6 +280,7 @@ static void resample_rows(const struct plane *in, const struct windows *across,
 		else
 			dot_windows(row, from, across, out->w, to);
 	}
+	return true;
 }
 
 bool resample(struct arena *a, const struct plane *in, struct axis across, struct axis down,
@@ -289,7 +296,7 @@ bool resample(struct arena *a, const struct plane *in, struct axis across, struc
 		ok = row != NULL;
 	}
 	if (ok) {
-		resample_rows(in, &x, &y, across.step > 0, row, out);
+		ok = resample_rows(in, &x, &y, across.step > 0, row, out, err);
 		arena_drop_block(a, row);
 	}
 	drop_windows(a, &y);

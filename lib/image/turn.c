@@ -10,6 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/deadline.h"
+
 #define TAPS 4
 #define FRAME 3
 #define PHASES 256
@@ -70,13 +72,15 @@ static uint8_t look_up(const struct framed *f, const struct kernel *k, int64_t x
 }
 
 /* Places are fixed-point numbers of 16 bits behind the point, of the centre of the first tap's sample. */
-static void turn_plane(const struct framed *f, const struct kernel *k, double degrees, uint32_t in_w, uint32_t in_h,
-		       struct plane *out)
+static bool turn_plane(const struct framed *f, const struct kernel *k, double degrees, uint32_t in_w, uint32_t in_h,
+		       struct plane *out, struct error *err)
 {
 	double angle = degrees * M_PI / 180, c = cos(angle), s = sin(angle);
 	int64_t step_x = llround(c * 65536), step_y = llround(-s * 65536);
 	int64_t end_x = ((int64_t)in_w + 1) << 16, end_y = ((int64_t)in_h + 1) << 16;
 	for (uint32_t j = 0; j < out->h; j++) {
+		if (!deadline_check(err))
+			return false;
 		double right = 0.5 - out->w / 2.0, below = j + 0.5 - out->h / 2.0;
 		int64_t x = llround((c * right + s * below + in_w / 2.0 - 0.5) * 65536);
 		int64_t y = llround((c * below - s * right + in_h / 2.0 - 0.5) * 65536);
@@ -85,6 +89,7 @@ static void turn_plane(const struct framed *f, const struct kernel *k, double de
 			if (x > -2 * 65536 && y > -2 * 65536 && x < end_x && y < end_y)
 				row[i] = look_up(f, k, x, y);
 	}
+	return true;
 }
 
 /* The kernel overshoots: no colour may be above its opacity. */
@@ -114,7 +119,8 @@ bool turn_freely(struct arena *a, struct image *in, double degrees, uint32_t w, 
 			return false;
 		if (there)
 			arena_drop_block(a, in->plane[i].at);
-		turn_plane(&f, &kernel, degrees, in_w, in_h, &out->plane[i]);
+		if (!turn_plane(&f, &kernel, degrees, in_w, in_h, &out->plane[i], err))
+			return false;
 		arena_drop_block(a, f.at);
 	}
 	for (int i = 0; i < out->n; i++)

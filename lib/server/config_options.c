@@ -12,7 +12,7 @@ static const char *const client_words[] = {"full", "masked", "none", NULL};
 static const char *const request_words[] = {"all", "errors", "slow", NULL};
 static const char *const tif_words[] = {"deflate", "jpeg", NULL};
 static const char *const bitonal_words[] = {"dither", "threshold", NULL};
-static const char *const colour_words[] = {"srgb", "keep", "strip", NULL};
+static const char *const colour_words[] = {"convert", "keep", "strip", NULL};
 static const char *const metadata_words[] = {"none", "copyright", "all", NULL};
 static const char *const type_words[] = {"file", "http", "s3", NULL};
 static const char *const forbidden_words[] = {"403", "404", NULL};
@@ -62,6 +62,8 @@ const struct option config_options[] = {
 	  "Bytes that one request may need, by the decoders' own estimates; more is 413. 0: three quarters of the memory (RAM or cgroup) divided by workers."),
 	C("limits", "max_source_pixels", max_source_pixels, UINT, "0", 0, UINT64_MAX, NULL,
 	  "Largest original in pixels; larger is 413. 0: eight times max_request_memory."),
+	C("limits", "max_decode_ms", max_decode_ms, UINT, "45000", 0, 3600000, NULL,
+	  "Longest time for reading a picture; longer is 503, and at twice the time its process ends. 0: no such limit."),
 	C("limits", "workers", workers, UINT, "0", 0, 10000, NULL,
 	  "Worker processes that share the machine's memory. 0: twice the processors."),
 
@@ -79,8 +81,10 @@ const struct option config_options[] = {
 	  "Colour behind transparency and beside turned pictures where the format has no transparency, as rrggbb."),
 	C("images", "bitonal", bitonal, CHOICE, "dither", 0, 0, bitonal_words,
 	  "How bitonal pictures come about: error diffusion, or a threshold in the middle."),
-	R("images", colour, CHOICE, "srgb", 0, 0, colour_words,
-	  "Originals with a profile: converted to sRGB; kept as they are, with the profile where the format takes one; without it."),
+	R("images", colour, CHOICE, "convert", 0, 0, colour_words,
+	  "Originals with a profile: converted to sRGB; kept as they are, with the profile where the format takes one; without it. CMYK and Lab are always converted."),
+	R("images", recover, BOOL, "false", 0, 0, NULL,
+	  "Show what can be read of damaged originals instead of an error (500)."),
 	R("images", metadata, CHOICE, "copyright", 0, 0, metadata_words,
 	  "What of EXIF, XMP and IPTC goes into jpg, png, webp and tif: nothing; rights and credit; all but what is no longer true."),
 	C("images", "magick_formats", magick_formats, LIST, "gif,bmp,pnm,psd", 0, 0, NULL,

@@ -13,7 +13,7 @@ enum config_choice {
 	LOG_ALL = 0, LOG_ERRORS, LOG_SLOW,
 	LOG_CLIENT_FULL = 0, LOG_CLIENT_MASKED, LOG_CLIENT_NONE,
 	TIF_DEFLATE = 0, TIF_JPEG,
-	COLOUR_SRGB = 0, COLOUR_KEEP, COLOUR_STRIP,
+	COLOUR_CONVERT = 0, COLOUR_KEEP, COLOUR_STRIP,
 	BITONAL_DITHER = 0, BITONAL_THRESHOLD,
 	SOURCE_FILE = 0, SOURCE_HTTP, SOURCE_S3,
 	FORBIDDEN_403 = 0, FORBIDDEN_404,
@@ -38,6 +38,7 @@ struct config_rule {
 	uint64_t min_tile_size;
 	/* images */
 	int colour;                  /* COLOUR_* */
+	bool recover;
 	int metadata;                /* enum metadata_policy */
 	/* access */
 	int symlinks;                /* SYMLINKS_* */
@@ -75,6 +76,7 @@ struct config {
 	const char *metrics_file;
 	/* limits */
 	uint64_t max_request_memory, max_source_pixels, workers;   /* bytes, pixels; resolved, never 0 */
+	uint64_t max_decode_ms;      /* 0: none */
 	/* images */
 	uint64_t jpeg_quality, png_compression, webp_quality, webp_method, jp2_quality, avif_quality, tile_size;
 	int jpeg_sampling, tif_compression, bitonal, filter;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "original.h"
 
+#include "../base/deadline.h"
 #include "../base/metrics.h"
 #include "../iiif/info.h"
 #include "../image/codecs.h"
@@ -20,6 +21,7 @@ static bool set_limits(struct job *job, struct error *err)
 void forgive(struct job *job)
 {
 	metrics_mark(MARK_NONE, 0, 0);
+	deadline_end();
 	if (job->resolved.known.strikes && !job->is_judged)
 		resolver_judge(&job->service->resolver, &job->resolved, job->request.identifier, job->resolved.known.verdict, 0);
 }
@@ -68,6 +70,7 @@ bool open_picture(struct job *job, size_t skip, struct error *err)
 		return set_limits(job, err);
 	}
 	job->is_judged = !resolver_survive(&job->service->resolver, &job->resolved, job->request.identifier, err);
+	deadline_start(job->service->config->max_decode_ms, job->reply->source);
 	bool opened = !job->is_judged &&
 		      picture_open(job->a, decoders, job->resolved.source, job->request.page, p, err) &&
 		      verify_pixels(job->service->config, p, err);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "../base/clock.h"
+#include "../base/deadline.h"
+#include "../base/metrics.h"
 #include "../image/alpha.h"
 #include "../image/bitonal.h"
 #include "../image/colour.h"
@@ -51,7 +53,7 @@ void recipe_write_options(const struct recipe *r, struct buf *b)
 	const uint64_t all[] = {c->jpeg_quality, (uint64_t)c->jpeg_sampling, c->png_compression, c->webp_quality,
 				c->webp_method, (uint64_t)c->tif_compression, c->jp2_quality, c->avif_quality,
 				(uint64_t)c->bitonal, (uint64_t)c->filter, (uint64_t)r->rule->colour,
-				(uint64_t)r->rule->metadata};
+				(uint64_t)r->rule->metadata, r->rule->recover};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		buf_printf(b, "|%llu", (unsigned long long)all[i]);
 	buf_printf(b, "|%s", c->background);
@@ -188,8 +190,12 @@ bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch
 	if (!ok)
 		return false;
 
+	/* What goes wrong from here on is not the original's fault. */
+	metrics_mark(MARK_NONE, 0, 0);
+	deadline_start(c->max_decode_ms, "encoding");
 	struct buf *out = buf_open(a, encoder_body_bytes(plan->out_w, plan->out_h));
 	ok = r->encoder->write(&picture, &options, out, err);
+	deadline_end();
 	stopwatch_lap(watch, STAGE_ENCODE);
 	*body = buf_view(out);
 	return ok;
@@ -205,5 +211,6 @@ bool recipe_make(const struct config *config, const struct config_rule *rule, co
 	r->layout = make_layout(r);
 	r->work = working_layout(&r->plan, r->layout);
 	r->wants = transform_wants(&r->plan, picture, r->work);
+	r->wants.recover = rule->recover;
 	return check_memory(r, err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "verify.h"
 
+#include "../base/deadline.h"
 #include "../image/codecs.h"
 
 #define BAND 2048
@@ -22,7 +23,9 @@ static bool read_part(const struct config *config, const struct picture *p, cons
 			    (unsigned long long)config->max_request_memory);
 	struct arena *a = arena_open();
 	struct image pixels;
+	deadline_start(config->max_decode_ms, "a fetcher's verification");
 	bool ok = p->decoder->read(a, p, w, &pixels, err);
+	deadline_end();
 	arena_close(a);
 	return ok;
 }

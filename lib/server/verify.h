@@ -7,7 +7,8 @@
 
 /*
  * Decodes an original in full, each of its stored levels, and throws the pixels away. False as the decoders say it, and
- * 413 REASON_TOO_LARGE above max_source_pixels or where its memory is above max_request_memory.
+ * 413 REASON_TOO_LARGE above max_source_pixels or where its memory is above max_request_memory, 503 REASON_SLOW where a
+ * level or band takes longer than max_decode_ms.
  */
 bool verify_picture(const struct config *config, struct source *source, struct error *err);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "source.h"
 
+#include "../base/deadline.h"
+
 bool validator_equal(const struct validator *a, const struct validator *b)
 {
 	return a->length == b->length && a->generation == b->generation && strcmp(a->tag, b->tag) == 0 &&
@@ -22,7 +24,7 @@ bool source_read(struct source *s, void *at, size_t n, uint64_t offset, struct e
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.",
 			    "read of %zu bytes at %llu past the end at %llu", n,
 			    (unsigned long long)offset, (unsigned long long)s->validator.length);
-	return n == 0 || s->read(s, at, n, offset, err) || remember(s, err);
+	return n == 0 || (deadline_check(err) && s->read(s, at, n, offset, err)) || remember(s, err);
 }
 
 int64_t source_read_up_to(struct source *s, void *at, size_t n, uint64_t offset, struct error *err)

@@ -18,7 +18,8 @@ bool validator_equal(const struct validator *a, const struct validator *b);
  * The bytes of an original, read at any place; there is no cursor. Made by memory_source_open,
  * file_source_open or the cache; ends with its arena. The length is the one known at open: reading past it, or
  * finding fewer bytes, is damage. A failed read is remembered in `failed`, so that a codec that
- * could only say "bad data" does not hide an I/O error: ask source_blame.
+ * could only say "bad data" does not hide an I/O error: ask source_blame. Reads also fail when the time for a decoding
+ * is over (deadline.h).
  */
 struct source {
 	struct validator validator;
