@@ -14,7 +14,7 @@
 #define FACTS_MAX_SIDE UINT32_C(0x7fffffff)
 
 struct facts {
-	const char *format;          /* of the source, a word for the log: "jpeg", "tiff" */
+	const char *format;          /* of the source, a word for the log: "jpeg", "tiff"; "" not known */
 	uint32_t w, h;
 	uint32_t tile_w, tile_h;     /* stored tiles of the full level, 0 if it has none */
 	int n_levels;                /* stored levels, the full one first, each smaller than the last */

@@ -30,13 +30,13 @@ bool picture_open(struct arena *a, const struct decoder *const *list, struct sou
 		  uint32_t page, struct picture *p, struct error *err)
 {
 	uint8_t head[DECODER_HEAD_BYTES];
+	*p = (struct picture){.source = source, .facts.format = ""};
 	int64_t n = source_read_up_to(source, head, sizeof head, 0, err);
 	if (n < 0)
 		return false;
 	if (n == 0)
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "the file is empty");
 
-	*p = (struct picture){.source = source};
 	for (; *list; list++) {
 		if (!(*list)->knows(head, (size_t)n))
 			continue;

@@ -120,6 +120,8 @@ static bool try_candidates(struct job *job, struct error *err)
 	for (int tries = 0; tries < CANDIDATE_TRIES; tries++) {
 		bool ok = job->request.kind == REQUEST_INFO ? answer_info(job, skip, err) : answer_image(job, skip, err);
 		forgive(job);
+		if (job->resolved.source && !source_is_steady(job->resolved.source, err))
+			return false;
 		enum verdict verdict = ok || job->resolved.wants_fetch ? VERDICT_NONE : judge(job, err);
 		if (verdict == VERDICT_NONE)
 			return ok;

@@ -43,6 +43,11 @@ bool source_blame(const struct source *s, struct error *err)
 	return false;
 }
 
+bool source_is_steady(const struct source *s, struct error *err)
+{
+	return !s->is_steady || s->is_steady(s, err);
+}
+
 static bool memory_read(struct source *s, void *at, size_t n, uint64_t offset, struct error *err)
 {
 	(void)err;

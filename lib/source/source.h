@@ -24,9 +24,11 @@ bool validator_equal(const struct validator *a, const struct validator *b);
 struct source {
 	struct validator validator;
 	bool (*read)(struct source *s, void *at, size_t n, uint64_t offset, struct error *err);
+	bool (*is_steady)(const struct source *s, struct error *err);   /* NULL: it cannot change */
 	const void *bytes;           /* memory sources */
 	int fd;                      /* file sources */
 	uint64_t start;              /* of the bytes in the file */
+	int64_t modified_ns, changed_ns, opened_ns;   /* file sources; of the bytes, of the file, both as of the open */
 	bool has_failed;
 	struct error failed;         /* the first failure */
 };
@@ -39,6 +41,10 @@ int64_t source_read_up_to(struct source *s, void *at, size_t n, uint64_t offset,
 
 /* Replaces err by the I/O failure behind it, if there was one. Always false. */
 bool source_blame(const struct source *s, struct error *err);
+
+/* Whether all that was read is of one state of the file; 503 if it was written to meanwhile. To be asked after the last
+ * read, and before an answer or an error is believed. */
+bool source_is_steady(const struct source *s, struct error *err);
 
 /* A view of bytes that outlive a. */
 struct source *memory_source_open(struct arena *a, struct str bytes);

@@ -15,6 +15,8 @@
 #define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
 #define TRIES 5
 #define STALE_PAUSE_NS 20000000
+/* The clock of files ticks every 10 ms at the longest: two writes within a tick look like one. */
+#define TICK_NS 20000000
 #define NOT_FOUND "There is no image with this identifier."
 
 static void close_fd(void *what)
@@ -174,14 +176,49 @@ struct source *file_source_adopt(struct arena *a, int fd, uint64_t start, const 
 	return s;
 }
 
+static int64_t ns_of(struct timespec t)
+{
+	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+/* What the file is now. Written to within this tick it is looked at again after it: most often that write was the last. */
+static bool look_at(struct source *s, struct stat *st)
+{
+	for (int i = 0; i < 2; i++) {
+		struct timespec now;
+		clock_gettime(CLOCK_REALTIME, &now);
+		if (fstat(s->fd, st) < 0)
+			return false;
+		s->modified_ns = ns_of(st->st_mtim);
+		s->changed_ns = ns_of(st->st_ctim);
+		s->opened_ns = ns_of(now);
+		int64_t age = s->opened_ns - s->modified_ns;
+		if (age < 0 || age >= TICK_NS || i)
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = TICK_NS}, NULL);
+	}
+	return true;
+}
+
+static bool file_is_steady(const struct source *s, struct error *err)
+{
+	struct stat st;
+	int64_t age = s->opened_ns - s->modified_ns;
+	bool steady = fstat(s->fd, &st) == 0 && (uint64_t)st.st_size == s->validator.length && ns_of(st.st_mtim) == s->modified_ns &&
+		      ns_of(st.st_ctim) == s->changed_ns && (age < 0 || age >= TICK_NS);
+	return steady || fail(err, 503, REASON_BUSY, "The image is being replaced, please try again.",
+			      "the file was written to while it was read");
+}
+
 static bool adopt(struct arena *a, int fd, struct str path, struct source **out, struct error *err)
 {
 	struct stat st;
 	struct source *s = file_source_adopt(a, fd, 0, &(struct validator){0});
-	if (fstat(fd, &st) < 0)
+	if (!look_at(s, &st))
 		return open_failed(errno, path, err);
 	if (!S_ISREG(st.st_mode))
 		return not_found(err, "not a regular file", path);
+	s->is_steady = file_is_steady;
 	s->validator = (struct validator){.length = (uint64_t)st.st_size, .modified_s = st.st_mtim.tv_sec};
 	*out = s;
 	return true;

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Files that are not what they seem, or that change while they are served."""
+import io
+import json
+import os
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+from bench import in_parallel
+from PIL import Image
+from stack import Stack, wait_for
+from web import Client
+
+
+@pytest.fixture(scope="module")
+def shelf(scratch, binary):
+    folder = scratch / "files"
+    (folder / "images").mkdir(parents=True)
+    (folder / "c.conf").write_text(
+        f'rules = ( {{ prefix = ""; root = "{folder}/images"; revalidate_after = 1; negative_ttl = 1; }} );\n')
+    with Stack(folder / "s", binary, folder / "c.conf", workers=2) as stack:
+        stack.images = folder / "images"
+        stack.client = Client(stack.port)
+        yield stack
+
+
+def picture(shade, suffix, size=(400, 300), **words):
+    out = io.BytesIO()
+    Image.new("RGB", size, (shade, 255 - shade, 60)).save(out, suffix, **words)
+    return out.getvalue()
+
+
+def ask(shelf, name, rest="full/100,/0/default.png"):
+    return shelf.client.ask(f"/iiif/3/{name}/{rest}")
+
+
+KINDS = {"jpeg.tif": "JPEG", "tiff.jpg": "TIFF", "png": "PNG", "webp.png": "WEBP", "jp2.jpeg": "JPEG2000", "gif.xyz": "GIF",
+         "nothing": "JPEG"}
+
+
+@pytest.mark.sanitize
+def test_names_do_not_matter(shelf):
+    """A file is what its first bytes say, whatever its suffix, or without one."""
+    for name, kind in KINDS.items():
+        (shelf.images / name).write_bytes(picture(200, kind))
+        assert ask(shelf, name).picture.getpixel((5, 5))[0] == pytest.approx(200, abs=12), name
+        assert json.loads(ask(shelf, name, "info.json").body)["width"] == 400
+
+
+@pytest.mark.sanitize
+def test_what_is_no_image(shelf):
+    (shelf.images / "empty.tif").write_bytes(b"")
+    (shelf.images / "text.jpg").write_text("<!doctype html><title>Not found</title>")
+    (shelf.images / "zeros.tif").write_bytes(bytes(5000))
+    (shelf.images / "short.jpg").write_bytes(b"\xff\xd8\xff")
+    (shelf.images / "folder.tif").mkdir()
+    os.mkfifo(shelf.images / "pipe.tif")
+    wanted = {"empty.tif": (500, "damaged"), "text.jpg": (501, "unsupported"), "zeros.tif": (501, "unsupported"),
+              "short.jpg": (500, "damaged"), "folder.tif": (404, "not-found"), "pipe.tif": (404, "not-found")}
+    for name, (status, reason) in wanted.items():
+        for rest in ("info.json", "full/max/0/default.jpg"):
+            start = time.monotonic()
+            reply = ask(shelf, name, rest)
+            assert reply.status == status, (name, rest, reply.status)
+            assert time.monotonic() - start < 2
+            assert str(shelf.images).encode() not in reply.body
+
+        def logged():
+            lines = [line for group in "ab" for line in shelf.log(f"lorikeet-{group}.log").splitlines() if f"/{name}/" in line]
+            return len(lines) >= 2 and lines
+        assert all(f"reason={reason} " in line for line in wait_for(f"the log of {name}", 5, logged)), name
+
+
+@pytest.mark.sanitize
+def test_a_file_that_is_being_written(shelf):
+    """Until it is whole it is damaged, which nobody keeps for longer than a second; then it serves."""
+    whole = picture(80, "TIFF", (700, 500))
+    path = shelf.images / "growing.tif"
+    for part in (0, 7, 1000, len(whole) // 2, len(whole) - 10):
+        path.write_bytes(whole[:part])
+        time.sleep(1.1)
+        reply = ask(shelf, "growing.tif", "full/max/0/default.png")
+        assert reply.status in (500, 501), (part, reply.status)
+        assert "max-age=1" in reply.header("Cache-Control")
+    path.write_bytes(whole)
+    time.sleep(1.1)
+    assert ask(shelf, "growing.tif", "full/max/0/default.png").picture.size == (700, 500)
+
+
+@pytest.mark.sanitize
+def test_replaced_between_info_and_image(shelf):
+    """The image is of the new file, and says so by its ETag; the info follows."""
+    path = shelf.images / "replaced.jpg"
+    path.write_bytes(picture(250, "JPEG", (800, 600)))
+    os.utime(path, (1e9, 1e9))
+    old = ask(shelf, "replaced.jpg", "info.json")
+    first = ask(shelf, "replaced.jpg", "0,0,256,256/256,/0/default.png")
+    other = shelf.images / "other.part"
+    other.write_bytes(picture(10, "JPEG", (300, 200)))
+    os.replace(other, path)
+    tile = ask(shelf, "replaced.jpg", "0,0,128,128/128,/0/default.png")
+    assert tile.picture.getpixel((9, 9))[0] < 30 and tile.header("ETag") != first.header("ETag")
+    # A region that is not there any more is the request's fault, not the server's.
+    assert ask(shelf, "replaced.jpg", "512,512,128,128/128,/0/default.png").status == 400
+    time.sleep(2.1)
+    ask(shelf, "replaced.jpg", "info.json")  # may still be the old one while it is asked for anew
+    wait_for("the new info", 5, lambda: json.loads(ask(shelf, "replaced.jpg", "info.json").body)["width"] == 300)
+    assert ask(shelf, "replaced.jpg", "info.json").header("ETag") != old.header("ETag")
+
+
+def stripes(shade):
+    """An uncompressed TIFF, so that files of equal length differ in pixels only."""
+    out = io.BytesIO()
+    Image.fromarray(np.full((1600, 1500, 3), shade, np.uint8)).save(out, "TIFF")
+    return out.getvalue()
+
+
+def test_overwritten_in_place(shelf):
+    """As rsync --inplace does: an answer is of one state or the other, or 503; never 200 with parts of both."""
+    states = {shade: stripes(shade) for shade in (30, 220)}
+    path = shelf.images / "inplace.tif"
+    path.write_bytes(states[30])
+    stop = threading.Event()
+
+    def overwrite():
+        with open(path, "r+b", buffering=0) as file:
+            shade = 220
+            while not stop.is_set():
+                for at in range(0, len(states[shade]), 1 << 18):
+                    file.seek(at)
+                    file.write(states[shade][at:at + (1 << 18)])
+                    time.sleep(0.002)
+                shade = 250 - shade
+                time.sleep(0.5)
+
+    writer = threading.Thread(target=overwrite)
+    writer.start()
+    try:
+        replies = in_parallel(4, lambda i: [ask_alone(shelf, f"full/{1400 - 4 * n - i},/0/default.png") for n in range(20)])
+    finally:
+        stop.set()
+        writer.join()
+    statuses = {}
+    for reply in (r for some in replies for r in some):
+        statuses[reply.status] = statuses.get(reply.status, 0) + 1
+        if reply.status == 200:
+            low, high = reply.picture.convert("L").getextrema()
+            assert high - low <= 2, f"a mixture: {low} to {high}"
+        else:
+            assert reply.status == 503 and reply.header("Retry-After"), reply.status
+    assert statuses.get(200, 0) > 10 and statuses.get(503, 0) > 10, statuses
+    time.sleep(0.1)
+    assert ask(shelf, "inplace.tif", "full/77,/0/default.png").status == 200
+
+
+def ask_alone(shelf, rest):
+    return Client(shelf.port).ask(f"/iiif/3/inplace.tif/{rest}")
