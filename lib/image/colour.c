@@ -191,6 +191,11 @@ bool colour_as_it_is(struct arena *a, struct image *image, bool gray, struct err
 	return true;
 }
 
+bool colour_luma_suffices(const uint8_t *icc, size_t icc_bytes)
+{
+	return profile_find(&(struct image){.model = MODEL_RGB, .icc = icc, .icc_bytes = icc_bytes}) == NULL;
+}
+
 uint64_t colour_memory(bool has_profile, uint64_t samples)
 {
 	return has_profile ? samples * 3 : 0;

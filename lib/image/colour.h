@@ -18,6 +18,10 @@ bool colour_to_srgb(struct arena *a, struct image *image, bool gray, struct erro
  * no answer could hold them. */
 bool colour_as_it_is(struct arena *a, struct image *image, bool gray, struct error *err);
 
+/* Whether colours with this profile (none, or one that is as good as sRGB, or of no use) have the luma that their
+ * YCbCr says: gray answers then need no chroma. */
+bool colour_luma_suffices(const uint8_t *icc, size_t icc_bytes);
+
 /* Bytes that either may add for planes of these many luma samples. */
 uint64_t colour_memory(bool has_profile, uint64_t samples);
 
