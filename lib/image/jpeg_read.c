@@ -9,7 +9,8 @@
  * planes, and a tile is made of the very samples that the full image is made of.
  *
  * So: raw where the read begins at the top and spans all columns, else crop and skip. Sampling
- * ratios that are no whole numbers exist for raw only. A DCT scale of n/8 below 8 lets libjpeg
+ * ratios that are no whole numbers exist for raw only. Where the components by which the others are measured are not
+ * in full resolution themselves, and for CMYK, libjpeg's interleaved lines are taken as they are. A DCT scale of n/8 below 8 lets libjpeg
  * enlarge chroma inside the IDCT; each component is therefore taken with its own DCT size.
  */
 #include "jpeg_read.h"
@@ -25,9 +26,11 @@
 #define LINES_ALIGN 12
 
 struct jpeg_file {
-	enum model model;
+	enum model model;              /* of the planes */
 	bool progressive;
 	bool whole_ratios;
+	bool interleaved;              /* all components come in full resolution */
+	bool inverted;                 /* CMYK as Adobe writes it: 255 is no ink */
 };
 
 static bool unsupported(struct error *err, const char *what, int value)
@@ -48,15 +51,25 @@ static bool read_kind(struct jpeg_decompress_struct *j, struct jpeg_file *file, 
 	case JCS_RGB:
 		file->model = MODEL_RGB;
 		break;
+	case JCS_CMYK:
+	case JCS_YCCK:
+		file->model = MODEL_CMYK;
+		file->inverted = j->saw_Adobe_marker;
+		break;
 	default:
 		return unsupported(err, "colour space", j->jpeg_color_space);
 	}
-	/* Luma, and R, G and B, are what everything else is measured by. */
-	for (int i = 0; i < (file->model == MODEL_RGB ? JPEG_COMPONENTS : 1); i++)
-		if (!jpeg_is_full_size(j, i))
-			return unsupported(err, "a subsampled component", i);
 	file->progressive = jpeg_has_multiple_scans(j);
 	file->whole_ratios = jpeg_has_whole_ratios(j);
+	/* Luma, and R, G and B, are what everything else is measured by. */
+	bool measures = true;
+	for (int i = 0; i < (file->model == MODEL_RGB ? j->num_components : 1); i++)
+		measures &= jpeg_is_full_size(j, i);
+	file->interleaved = file->model == MODEL_CMYK || !measures;
+	if (file->interleaved && !file->whole_ratios)
+		return unsupported(err, "sampling by fractions, components", j->num_components);
+	if (file->interleaved && file->model == MODEL_YCC)
+		file->model = MODEL_RGB;
 	return true;
 }
 
@@ -157,7 +170,8 @@ static struct rect scaled_cover(const struct picture *p, const struct wants *w, 
 static bool is_raw(const struct picture *p, const struct rect *s, int n)
 {
 	bool from_top = s->x == 0 && s->y == 0 && (uint64_t)s->w * 8 >= (uint64_t)p->stored_w * (unsigned)n;
-	return from_top || !((struct jpeg_file *)p->codec)->whole_ratios;
+	const struct jpeg_file *file = p->codec;
+	return !file->interleaved && (from_top || !file->whole_ratios);
 }
 
 static uint64_t jpeg_memory(const struct picture *p, const struct wants *w)
@@ -260,13 +274,16 @@ static void split_line(const uint8_t *line, int n, const int sub[JPEG_COMPONENTS
 }
 
 /* The part s of the scaled image, by crop and skip. */
-static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, struct image *out,
+static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, const struct jpeg_file *file, struct image *out,
 				struct rect s, double scale, struct error *err)
 {
 	struct jpeg_decompress_struct *j = &r->j;
 	int sub_x[JPEG_COMPONENTS], sub_y[JPEG_COMPONENTS];
 
-	j->out_color_space = out->n == 1 ? JCS_GRAYSCALE : j->jpeg_color_space;
+	if (!file->interleaved)
+		j->out_color_space = out->n == 1 ? JCS_GRAYSCALE : j->jpeg_color_space;
+	else
+		j->out_color_space = file->model == MODEL_CMYK ? JCS_CMYK : file->model == MODEL_RGB ? JCS_RGB : JCS_GRAYSCALE;
 	jpeg_start_decompress(j);
 	jpeg_check_whole(r);
 
@@ -280,7 +297,10 @@ static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, struct i
 
 	for (int i = 0; i < out->n; i++) {
 		struct plane *p = &out->plane[i];
-		map_plane(p, j, i, scale);
+		if (file->interleaved)
+			p->dx = p->dy = scale;
+		else
+			map_plane(p, j, i, scale);
 		sub_x[i] = (int)(p->dx / scale + 0.5);
 		sub_y[i] = (int)(p->dy / scale + 0.5);
 		if (!plane_alloc(a, p, (w + (uint32_t)sub_x[i] - 1) / (uint32_t)sub_x[i],
@@ -309,22 +329,32 @@ static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, struct i
 	return true;
 }
 
+static void invert(struct image *out)
+{
+	for (int i = 0; i < out->n; i++)
+		for (uint32_t y = 0; y < out->plane[i].h; y++)
+			for (uint32_t x = 0; x < out->plane[i].w; x++)
+				out->plane[i].at[y * out->plane[i].stride + x] ^= 255;
+}
+
 static bool read_file(struct arena *a, struct jpeg_reader *r, const struct picture *p,
 		      const struct wants *w, struct image *out, struct error *err)
 {
 	struct jpeg_decompress_struct *j = &r->j;
 	const struct jpeg_file *file = p->codec;
-	struct jpeg_file now;
+	struct jpeg_file now = {0};
 	int eighths = dct_eighths(w, 1, 1);
 	double scale = 8.0 / eighths;
 	struct rect s = scaled_cover(p, w, eighths);
 
 	r->source = p->source;
+	r->recover = w->recover;
 	jpeg_read_header(j, TRUE);
 	if (!read_kind(j, &now, err))
 		return false;
 	if (j->image_width != p->stored_w || j->image_height != p->stored_h || now.model != file->model ||
-	    now.progressive != file->progressive || now.whole_ratios != file->whole_ratios)
+	    now.progressive != file->progressive || now.whole_ratios != file->whole_ratios ||
+	    now.interleaved != file->interleaved || now.inverted != file->inverted)
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.",
 			    "the file changed while it was read");
 	j->scale_num = (unsigned)eighths;
@@ -339,9 +369,12 @@ static bool read_file(struct arena *a, struct jpeg_reader *r, const struct pictu
 	out->icc = p->icc;
 	out->icc_bytes = p->icc_bytes;
 
-	return is_raw(p, &s, eighths)
+	bool ok = is_raw(p, &s, eighths)
 		       ? read_planes_raw(a, r, out, s.y + s.h, scale, err)
-		       : read_planes_cropped(a, r, out, s, scale, err);
+		       : read_planes_cropped(a, r, file, out, s, scale, err);
+	if (ok && file->inverted)
+		invert(out);
+	return ok;
 }
 
 static bool jpeg_read(struct arena *a, const struct picture *p, const struct wants *w,

@@ -4,6 +4,7 @@
 #include <jerror.h>
 
 #include "../base/deadline.h"
+#include "../base/log.h"
 
 /* Each scan of a progressive file may cost a walk over all its blocks, for a few bytes of file. */
 #define MAX_SCANS 100
@@ -42,7 +43,10 @@ static bool is_harmless(int code)
 
 static void on_message(j_common_ptr j, int level)
 {
-	if (level < 0 && !is_harmless(j->err->msg_code))
+	struct jpeg_reader *r = j->client_data;
+	if (level < 0 && j->err->msg_code == JWRN_BOGUS_ICC)
+		log_event("warn", "an ICC profile is ignored: its pieces do not fit together");
+	if (level < 0 && !is_harmless(j->err->msg_code) && !r->recover)
 		on_error(j);
 }
 
@@ -178,7 +182,7 @@ void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], uint8_
 	struct jpeg_decompress_struct *j = &r->j;
 	/* A block row is at most 4 x 8 lines high. */
 	JSAMPROW rows[JPEG_COMPONENTS][4 * DCTSIZE];
-	JSAMPARRAY arrays[JPEG_COMPONENTS] = {rows[0], rows[1], rows[2]};
+	JSAMPARRAY arrays[JPEG_COMPONENTS] = {rows[0], rows[1], rows[2], rows[3]};
 	JDIMENSION per_call = (JDIMENSION)(j->max_v_samp_factor * j->min_DCT_scaled_size);
 
 	for (uint32_t block_row = 0; j->output_scanline < lines; block_row++) {
@@ -198,7 +202,7 @@ void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], uint8_
 
 void jpeg_check_whole(struct jpeg_reader *r)
 {
-	if (r->ended && jpeg_has_multiple_scans(&r->j)) {
+	if (r->ended && !r->recover && jpeg_has_multiple_scans(&r->j)) {
 		fail(r->err, 500, REASON_DAMAGED, "The image is damaged.", "JPEG scans are missing");
 		longjmp(r->jump, 1);
 	}

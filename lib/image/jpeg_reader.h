@@ -18,7 +18,7 @@
  * *err and jumps there.
  */
 #define JPEG_READER_BYTES 65536
-#define JPEG_COMPONENTS 3
+#define JPEG_COMPONENTS 4
 
 struct jpeg_reader {
 	struct jpeg_decompress_struct j;
@@ -27,6 +27,7 @@ struct jpeg_reader {
 	struct jpeg_source_mgr bytes;
 	jmp_buf jump;
 	struct error *err;
+	bool recover;                  /* warnings are no errors */
 	struct source *source;         /* NULL: the bytes are all in memory */
 	uint64_t offset;
 	bool ended;                    /* an end of image was made up where the bytes ran out */

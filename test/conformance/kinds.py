@@ -40,6 +40,22 @@ def rounded(deep):
     return np.rint(deep / 257).astype(np.uint8)
 
 
+# Linear light's square root, of 4096, behind each set of inks: bit 0 is cyan, 1 magenta, 2 yellow, 3 black (press.h).
+PRIMARIES = np.array([
+    (4096, 4096, 4096), (-814, 2665, 3805), (3751, 530, 2098), (677, 704, 2196), (4096, 3860, 528), (-91, 2529, 1160),
+    (3769, 441, 544), (787, 787, 829), (531, 479, 492), (-341, 271, 531), (531, -193, 228), (8, -227, 71), (429, 416, -78),
+    (-333, 319, 0), (518, -54, -284), (0, 0, 0)]) / 4096
+
+
+def printed(cmyk):
+    """CMYK without a profile (255 is all ink) in sRGB, by the formula that press.h names."""
+    x = cmyk.astype(float) / 255
+    root = sum(np.prod([x[..., i] if spot >> i & 1 else 1 - x[..., i] for i in range(4)], axis=0)[..., None] * PRIMARIES[spot]
+               for spot in range(16))
+    light = np.clip(root, 0, 1) ** 2
+    return np.rint(255 * np.where(light <= .0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - .055)).astype(np.uint8)
+
+
 @dataclass
 class Kind:
     name: str                  # of the file

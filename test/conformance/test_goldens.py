@@ -15,6 +15,8 @@ from PIL import ImageCms, ImageOps
 
 import make_images
 from harness import Client, boot, config_text, far, pixels, psnr
+from pngs import icc_chunk, png
+from profiles import gray_profile, ink_profile, scanner_profile
 
 MEAN, MOST = 1, 16  # of 255, as the task states them
 FACTORS = (1, 2, 4, 8)
@@ -27,6 +29,9 @@ TIFFS = ["none.tif", "lzw.tif", "deflate.tif", "packbits.tif", "gray.tif", "tile
 FINE = ["fine.jpg", "fine444.jpg", "fine.tif", "fine-tiled.tif"]
 RASTERS = ["fine.png", "fine.webp", "gray.png", "interlaced.png", "lossy.webp"]
 JP2S = ["fine.jp2", "fine-lossy.jp2", "fine-tiled.jp2", "fine-tiled-lossy.jp2", "offset.jp2", "gray.jp2", "ycc.jp2", "layers.jp2"]
+# Of 16 bits, four inks, one bit, by palettes and profiles, turned, clear: pictures of 437 x 311.
+ODD = ["deep.png", "deep-gray.png", "inks.jpg", "inks-profile.jpg", "inks-turned.jpg", "bits.png", "palette.png", "clear.png",
+       "lut.png", "lut420.jpg", "gray-profile.png", "deep-profile.png"]
 PYRAMIDS = ["fine-pyramid.tif", "board-pyramid.tif", "gray-pyramid.tif", "turned-pyramid.tif"]
 
 
@@ -39,6 +44,28 @@ def fine(w, h):
     picture[:, 200:800:37] = 230
     picture[100:600:41, :] = 30
     return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def make_odd(root, picture):
+    small = Picture.fromarray(picture)
+    deep = picture.astype(np.uint16) * 257 + 90
+    gray = small.convert("L")
+    inks = 255 - np.dstack([picture, np.maximum(picture.max(2), 128)])
+    inks = Picture.fromarray(inks.astype(np.uint8), "CMYK")
+    (root / "deep.png").write_bytes(png(deep, 2, 16))
+    (root / "deep-gray.png").write_bytes(png(deep[..., 0], 0, 16))
+    (root / "deep-profile.png").write_bytes(png(deep, 2, 16, before=icc_chunk(make_images.adobe_like_profile())))
+    inks.save(root / "inks.jpg", quality=92, subsampling="4:2:0")
+    inks.save(root / "inks-profile.jpg", quality=92, icc_profile=ink_profile())
+    inks.save(root / "inks-turned.jpg", quality=92, exif=make_images.exif(6))
+    small.convert("1").save(root / "bits.png")
+    small.quantize(64).save(root / "palette.png")
+    small.putalpha(gray.transpose(Picture.Transpose.FLIP_LEFT_RIGHT))
+    small.save(root / "clear.png")
+    small = small.convert("RGB")
+    small.save(root / "lut.png", icc_profile=scanner_profile())
+    small.save(root / "lut420.jpg", quality=92, subsampling="4:2:0", icc_profile=scanner_profile())
+    gray.save(root / "gray-profile.png", icc_profile=gray_profile(1.4))
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +86,7 @@ def gallery(binary, scratch, images):
     detail.save(root / "fine-lossy.jp2", mct=1, **lossy)
     detail.save(root / "fine-tiled.jp2", mct=1, tile_size=(256, 256))
     detail.save(root / "fine-tiled-lossy.jp2", mct=1, tile_size=(200, 300), num_resolutions=4, progression="RPCL", **lossy)
+    make_odd(root, fine(437, 311))
     subprocess.run(["tiffcp", "-c", "zip", "-t", "-w", "128", "-l", "128", root / "fine.tif", root / "fine-tiled.tif"],
                    check=True)
     for source, target in (("fine.tif", "fine-pyramid.tif"), ("gray.jpg", "gray-pyramid.tif"),
@@ -124,7 +152,8 @@ def without_seams(picture, tile):
     return picture[inside(picture.shape[0])][:, inside(picture.shape[1])]
 
 
-CASES = [(n, "default.png") for n in FLAT + TURNED + TIFFS + FINE + PYRAMIDS + JP2S + RASTERS]
+CASES = [(n, "default.png") for n in FLAT + TURNED + TIFFS + FINE + PYRAMIDS + JP2S + RASTERS + ODD]
+CASES += [(n, "gray.png") for n in ("inks-profile.jpg", "lut420.jpg", "deep-profile.png")]
 CASES += [(n, "default.jpg") for n in ("s420.jpg", "s444.jpg", "orientation6.jpg", "fine.jpg", "fine-pyramid.tif",
                                        "board-pyramid.tif", "tiled-deflate.tif", "gray.jpg", "progressive.jpg", *JP2S,
                                        *RASTERS)]

@@ -8,7 +8,7 @@
 #define SEED 20240607
 #define FLIPS 12             /* damaged copies of each sample */
 #define LONGEST_S 10         /* the sanitizers' slowness included */
-#define UNSUPPORTED 30       /* files in the folder of that name, at least */
+#define UNSUPPORTED 25       /* files in the folder of that name, at least */
 
 /* Opens and reads the whole image; true if both worked. */
 static bool decodes_source(struct arena *a, struct source *s, double step, struct error *err)

@@ -50,6 +50,10 @@ def jpegs():
     yield "coarse-luma", jpeg(W, H, [(shrink(y, 2, 1), 1, 1), (cb, 2, 1), (cr, 2, 1)], quant=16)
     yield "fractional", jpeg(W, H, [(y, 3, 1), (cb[:, :(2 * W + 2) // 3], 2, 1), (shrink(cr, 3, 1), 1, 1)], quant=16)
     yield "unequal-chroma", jpeg(W, H, [(y, 2, 2), (cb, 2, 2), (shrink(cr, 2, 2), 1, 1)], quant=16)
+    inks = [255 - PICTURE[:, :, i] for i in range(3)] + [GRAY // 3]
+    yield "four-inks", jpeg(W, H, [(inks[0], 2, 2), *((shrink(p, 2, 2), 1, 1) for p in inks[1:3]), (inks[3], 2, 2)], quant=16)
+    adobe = segment(0xEE, b"Adobe\0\x64\0\0\0\0\2")
+    yield "ycck", jpeg(W, H, [(p, 1, 1) for p in inks], quant=16, head=adobe)
     yield "one-pixel", jpeg_of(PICTURE[:1, :1], 2, 2, quant=16)
 
 

@@ -235,7 +235,6 @@ def make_unsupported(folder):
     os.makedirs(folder, exist_ok=True)
     small = board(60, 44, 0)
     image, gray = Image.fromarray(small), np.asarray(Image.fromarray(small).convert("L"))
-    image.convert("CMYK").save(os.path.join(folder, "cmyk.jpg"))
     base = jpeg_of(small, 1, 1)
     frame = base.index(b"\xff\xc0")
 
@@ -248,9 +247,7 @@ def make_unsupported(folder):
     patched("too-high.jpg", 5, b"\xff\xe0")
     patched("height-later.jpg", 5, b"\0\0")
     write(folder, "two-components.jpg", jpeg(60, 44, [(gray, 1, 1)] * 2))
-    write(folder, "rgb-subsampled.jpg", rgb_jpeg(small, 2))
-    y, cb, cr = ycc(small)
-    write(folder, "coarse-luma.jpg", jpeg(60, 44, [(shrink(y, 2, 1), 1, 1), (cb, 2, 1), (cr, 2, 1)]))
+    write(folder, "coarse-by-fractions.jpg", jpeg(60, 44, [(shrink(gray, 3, 1), 2, 1), (gray, 3, 1), (gray, 3, 1)]))
 
     for mode in ("1", "P", "CMYK", "LAB", "I;16", "I", "F"):
         name = mode.replace(";", "").lower() + ".tif"
