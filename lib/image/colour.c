@@ -67,8 +67,7 @@ static void keep_luma(struct image *image)
 	p[1] = p[3];
 }
 
-/* Chroma on luma's own grid, then RGB. */
-static bool to_rgb(struct arena *a, struct image *image, struct error *err)
+bool colour_to_rgb(struct arena *a, struct image *image, struct error *err)
 {
 	const struct plane *l = &image->plane[0];
 	struct axis across = {l->x, l->dx, l->w}, down = {l->y, l->dy, l->h};
@@ -163,7 +162,7 @@ static void make_gray(struct image *image)
 bool colour_to_srgb(struct arena *a, struct image *image, bool gray, struct error *err)
 {
 	const struct conversion *profile = profile_find(image);
-	if (profile && image->model == MODEL_YCC && !to_rgb(a, image, err))
+	if (profile && image->model == MODEL_YCC && !colour_to_rgb(a, image, err))
 		return false;
 	if (!profile)
 		shrink(image);
