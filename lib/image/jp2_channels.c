@@ -6,6 +6,7 @@
 #include "jp2_words.h"
 
 #define MAX_ENTRIES 1024
+#define COARSE_BITS 5
 
 enum { BILEVEL = 0, YCBCR_2 = 3, CMYK = 12, CIELAB = 14, BILEVEL_2 = 15, SRGB = 16, GRAY = 17, SYCC = 18 };
 
@@ -321,8 +322,10 @@ static bool make_channels(struct reader *r)
 	if (c->model == MODEL_LAB && r->lab.n >= 28 && be32(r->lab.at + 24) != D50)
 		return jp2_unsupported(r->err, "Lab under another light", be32(r->lab.at + 24));
 	c->deep = c->model == MODEL_LAB;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		c->deep |= c->model != MODEL_YCC && r->chosen[i]->bits > 8;
+		c->coarse |= r->chosen[i]->bits <= COARSE_BITS;
+	}
 	for (int i = 0; i < n; i++)
 		make_channel(r, i);
 	return true;

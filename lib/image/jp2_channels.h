@@ -23,6 +23,7 @@ struct jp2_channels {
 	bool deep;                     /* the planes are. Never with YCbCr, whatever its depth, and always with Lab, whose steps
 					* are no multiples of ours */
 	bool palette;                  /* samples are indices: no level but the full one */
+	bool coarse;                   /* so few steps that the wavelet's halves, which have no more, show them: likewise */
 	const uint8_t *icc;
 	size_t icc_bytes;
 };

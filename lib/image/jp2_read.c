@@ -70,7 +70,7 @@ static bool jp2_open(struct arena *a, uint32_t page, struct picture *p, struct e
 	}
 	f->chroma_x = (uint8_t)chroma_x(file, c->model);
 	f->chroma_y = (uint8_t)chroma_y(file, c->model);
-	int deepest = c->palette ? 0 : h->coding.levels;
+	int deepest = c->palette || c->coarse ? 0 : h->coding.levels;
 	for (int r = 0; r <= deepest && f->n_levels < FACTS_MAX_LEVELS; r++) {
 		uint32_t w = (uint32_t)(((uint64_t)p->stored_w + (1ull << r) - 1) >> r);
 		uint32_t v = (uint32_t)(((uint64_t)p->stored_h + (1ull << r) - 1) >> r);

@@ -91,7 +91,7 @@ static const struct sample samples[] = {
 	{"markers.jp2", MODEL_RGB, OPAQUE, 0, 300, 300, 6, 1},
 	{"parts.jp2", MODEL_RGB, OPAQUE, 12, 400, 400, 6, 1},
 	{"ycc420.j2k", MODEL_YCC, OPAQUE, 4, 0, 0, 6, 2},
-	{"bits4.j2k", MODEL_GRAY, OPAQUE, 18, 0, 0, 6, 1},
+	{"bits4.j2k", MODEL_GRAY, OPAQUE, 18, 0, 0, 1, 1},
 	{"signed.j2k", MODEL_GRAY, OPAQUE, 1, 0, 0, 6, 1},
 	{"deep.jp2", MODEL_GRAY, OPAQUE, 1, 0, 0, 6, 1},
 	{"alpha.jp2", MODEL_RGB, CLEAR, 0, 0, 0, 6, 1},
