@@ -86,6 +86,7 @@ static bool read_component_coding(struct reader *r, bool precincts, const uint8_
 	c->block_w = least(b[1] + 2, c->block_w);
 	c->block_h = least(b[2] + 2, c->block_h);
 	c->terminated |= (b[3] & 5) != 0;
+	c->high_throughput |= (b[3] & 64) != 0;
 	c->reversible |= b[4] != 0;
 	for (int i = 0; precincts && i <= b[0]; i++) {
 		int w = b[5 + i] & 15, h = b[5 + i] >> 4;

@@ -38,6 +38,7 @@ struct jp2_coding {
 	uint8_t block_w, block_h;      /* log2 of code blocks' sides, the smallest */
 	uint8_t precinct_w[JP2_MAX_LEVELS + 1], precinct_h[JP2_MAX_LEVELS + 1];   /* log2, the smallest, from the lowest level up */
 	bool terminated;               /* code blocks of many segments */
+	bool high_throughput;          /* code blocks of 15444-15 */
 	bool mct, reversible;
 	bool uniform;                  /* no tile or component has a coding of its own */
 };

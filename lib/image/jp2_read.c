@@ -352,19 +352,27 @@ static void scale(const struct jp2_channel *c, const OPJ_INT32 *from, void *to, 
 	}
 }
 
-static bool put_samples(const struct task *t, int channel, const opj_image_comp_t *c, struct rect part, struct image *out,
-			struct error *err)
+/* The part of a tile that is decoded to get that much of it: OpenJPEG gets high throughput's blocks wrong but for all. */
+static struct rect area_for(const struct task *t, struct rect tile, struct rect part)
 {
-	struct rect all = samples_of(t, channel, t->cover), s = samples_of(t, channel, part);
+	return t->h->coding.high_throughput ? tile : part;
+}
+
+/* Of what was decoded, the part that is wanted. */
+static bool put_samples(const struct task *t, int channel, const opj_image_comp_t *c, struct rect area, struct rect part,
+			struct image *out, struct error *err)
+{
+	struct rect all = samples_of(t, channel, t->cover), s = samples_of(t, channel, part), got = samples_of(t, channel, area);
 	const struct plane *p = &out->plane[channel];
 	const struct jp2_channel *as = &t->file->channels.channel[channel];
 	if (!s.w || !s.h)
 		return true;
-	if (!c->data || c->w != s.w || c->h != s.h)
+	if (!c->data || c->w != got.w || c->h != got.h)
 		return damaged(err, "a tile came out at another size");
 	for (uint32_t y = 0; y < s.h; y++) {
 		uint8_t *to = p->at + (size_t)(s.y - all.y + y) * p->stride + (size_t)(s.x - all.x) * (out->deep ? 2 : 1);
-		(as->table ? look_up : scale)(as, c->data + (size_t)y * s.w, to, s.w, out->deep);
+		const OPJ_INT32 *from = c->data + (size_t)(s.y - got.y + y) * got.w + (s.x - got.x);
+		(as->table ? look_up : scale)(as, from, to, s.w, out->deep);
 	}
 	return true;
 }
@@ -375,7 +383,7 @@ static bool read_tile(const struct task *t, struct source *source, uint32_t acro
 {
 	struct arena *scratch = arena_open();
 	struct decoding *d = arena_new(scratch, struct decoding);
-	struct rect part = intersect(jp2_tile_rect(t->h, across, down), t->cover);
+	struct rect tile = jp2_tile_rect(t->h, across, down), part = intersect(tile, t->cover), area = area_for(t, tile, part);
 	OPJ_UINT32 list[JP2_MAX_COMPONENTS];
 	int place[JP2_MAX_CHANNELS] = {0};
 	OPJ_UINT32 n = list_components(t, from, end, list, place);
@@ -386,14 +394,14 @@ static bool read_tile(const struct task *t, struct source *source, uint32_t acro
 	d->feed.n = jp2_tile_stream(scratch, t->h, across, down, &d->feed.piece);
 	bool ok = open_decoding(d, t->reduce[from], err) &&
 		  (!some || opj_set_decoded_components(d->codec, n, list, OPJ_FALSE)) &&
-		  opj_set_decode_area(d->codec, d->image, (OPJ_INT32)part.x, (OPJ_INT32)part.y,
-				      (OPJ_INT32)(part.x + part.w), (OPJ_INT32)(part.y + part.h)) &&
+		  opj_set_decode_area(d->codec, d->image, (OPJ_INT32)area.x, (OPJ_INT32)area.y,
+				      (OPJ_INT32)(area.x + area.w), (OPJ_INT32)(area.y + area.h)) &&
 		  opj_decode(d->codec, d->stream, d->image);
 	if (!ok || err->status)
 		ok = damaged(err, "a tile cannot be decoded");
 	for (int i = from; ok && i < end; i++) {
 		int c = some ? place[i] : t->file->channels.channel[i].component;
-		ok = (OPJ_UINT32)c < d->image->numcomps ? put_samples(t, i, &d->image->comps[c], part, out, err)
+		ok = (OPJ_UINT32)c < d->image->numcomps ? put_samples(t, i, &d->image->comps[c], area, part, out, err)
 							: damaged(err, "a component is missing");
 	}
 	arena_close(scratch);
@@ -498,7 +506,7 @@ static uint64_t structure_bytes(const struct picture *p)
 /* What is decoded of a tile, and its bytes. */
 static uint64_t tile_bytes(const struct task *t, uint32_t across, uint32_t down)
 {
-	struct rect tile = jp2_tile_rect(t->h, across, down), part = intersect(tile, t->cover);
+	struct rect tile = jp2_tile_rect(t->h, across, down), part = area_for(t, tile, intersect(tile, t->cover));
 	const struct jp2_tile *stored = &t->h->tile[down * t->h->across + across];
 	bool whole = part.w == tile.w && part.h == tile.h;
 	uint64_t samples = 0, margin = whole ? 2 : PART_MARGIN;

@@ -240,8 +240,8 @@ def lab_colour(*parameters):
 def converted(samples, icc, mode):
     """By lcms2, relative with black point compensation."""
     done = ImageCms.profileToProfile(Image.fromarray(samples, mode), io.BytesIO(icc), ImageCms.createProfile("sRGB"), 1,
-                                     outputMode="L" if mode == "L" else "RGB", flags=0x2000)
-    return np.asarray(done)
+                                     outputMode="RGB", flags=0x2000)
+    return np.asarray(done) if mode == "RGB" else np.asarray(done)[..., 0]
 
 
 def gray_profile(gamma=1.8):
@@ -262,8 +262,6 @@ def any_profile(icc):
 
 
 def colours():
-    deep = deep_scene()
-    plain = compressed(scene())
     ink = np.dstack([255 - scene(), opacity() // 2])
     for name, samples, bits in (("8", ink, 8), ("16", ink.astype(np.uint16) * 257, 16), ("12", ink.astype(np.uint16) * 16, 12)):
         yield Kind(f"cmyk{name}.jp2", wrapped(compressed(samples, bits=bits), 4, enumerated(CMYK)),
@@ -285,22 +283,23 @@ def colours():
                    wrapped(compressed(signs, "-mct", "0", is_signed=True), 3, lab_colour(100, 0, 255, 128, 255, 128, *more)),
                    scene(), mean=1.5, most=9)
 
-    wide = adobe_like_profile()
-    want = converted(scene(), wide, "RGB")
+    # Inside of sRGB: at its edge a step of the one is many of the other.
+    wide, mild = adobe_like_profile(), scene() // 2 + 64
+    plain, deep, want = compressed(mild), deep_scene() // 2 + (64 << 8), converted(mild, wide, "RGB")
     yield Kind("profile.jp2", wrapped(plain, 3, profile(wide)), want, most=2)
     yield Kind("any-profile.jpx", wrapped(plain, 3, any_profile(wide)), want, most=2)
     yield Kind("profile16.jp2", wrapped(compressed(deep, bits=16), 3, profile(wide)), converted(rounded(deep), wide, "RGB"),
-               mean=.6, most=3)
-    yield Kind("profile-alpha.jp2", wrapped(compressed(np.dstack([scene(), opacity()])), 4, profile(wide),
+               mean=.6, most=2)
+    yield Kind("profile-alpha.jp2", wrapped(compressed(np.dstack([mild, opacity()])), 4, profile(wide),
                                             definitions(*COLOURS, (1, 0))), np.dstack([want, opacity()]), most=3)
-    yield Kind("profile-of-ycc420.jp2", wrapped(subsampled(list(ycc(scene()).transpose(2, 0, 1)), ((1, 1), (2, 2), (2, 2))),
+    yield Kind("profile-of-ycc420.jp2", wrapped(subsampled(list(ycc(mild).transpose(2, 0, 1)), ((1, 1), (2, 2), (2, 2))),
                                                 3, profile(wide)), want, mean=1, most=8)
     want = converted(gray_scene(), gray_profile(), "L")
     yield Kind("gray-profile.jp2", wrapped(compressed(gray_scene()), 1, profile(gray_profile())), want)
     yield Kind("gray-profile16.jp2", wrapped(compressed(gray_scene().astype(np.uint16) * 257, bits=16), 1,
                                              profile(gray_profile())), want)
-    yield Kind("broken-profile.jp2", wrapped(plain, 3, profile(b"\0" * 16 + b"RGB " + b"\0" * 200)), scene())
-    yield Kind("second-colour.jpx", wrapped(plain, 3, box(b"colr", b"\4\0\0" + b"vendor's own 1234"), enumerated(21),
+    yield Kind("broken-profile.jp2", wrapped(compressed(scene()), 3, profile(b"\0" * 16 + b"RGB " + b"\0" * 200)), scene())
+    yield Kind("second-colour.jpx", wrapped(compressed(scene()), 3, box(b"colr", b"\4\0\0" + b"vendor's own 1234"), enumerated(21),
                                             enumerated(RGB), enumerated(YCC)), scene())
 
 
@@ -313,7 +312,7 @@ def structure():
         yield Kind(f"{order}-layers.j2k", compressed(picture, "-p", order, "-r", "30,9,1", "-t", "64,64"), picture)
     for name, words in {
             "offset": ("-d", "5,3"), "tile-offset": ("-d", "37,21", "-T", "5,3", "-t", "50,50", "-n", "4"),
-            "tiles-far": ("-d", "300,200", "-T", "290,190", "-t", "33,31", "-n", "3"), "levels0": ("-n", "1"), "levels9": ("-n", "10"),
+            "tiles-far": ("-d", "300,200", "-T", "290,190", "-t", "33,31", "-n", "3"), "levels0": ("-n", "1"), "levels6": ("-n", "7"),
             "poc": ("-t", "64,64", "-n", "5", "-POC", "T1=0,0,1,3,3,RLCP/T1=3,0,1,5,3,CPRL"), "plt": ("-PLT", "-t", "50,50"),
             "tlm": ("-TLM", "-t", "50,50"), "sop": ("-SOP",), "eph": ("-EPH",), "parts-r": ("-TP", "R", "-t", "50,50"),
             "parts-c": ("-TP", "C", "-p", "CPRL", "-PLT", "-TLM"), "parts-l": ("-TP", "L", "-r", "30,9,1"),
@@ -324,8 +323,8 @@ def structure():
         yield Kind(f"mode{mode}.j2k", compressed(picture, "-M", str(mode)), picture)
     for name, words in {"97": (), "97-tiles": ("-t", "50,50", "-n", "4"), "97-layers": ("-q", "30,40,50"),
                         "97-offset": ("-d", "5,3")}.items():
-        yield Kind(f"irreversible-{name}.j2k", compressed(picture, "-I", *words), picture, mean=1, most=5, seam=2)
-        yield Kind(f"irreversible-{name}-gray.j2k", compressed(gray, "-I", *words), gray, mean=1, most=5, seam=2)
+        yield Kind(f"irreversible-{name}.j2k", compressed(picture, "-I", *words), picture, mean=1, most=8, seam=2)
+        yield Kind(f"irreversible-{name}-gray.j2k", compressed(gray, "-I", *words), gray, mean=1, most=8, seam=2)
     segments, parts = taken_apart(compressed(picture, "-t", "50,50"))
     more = [(CRG, struct.pack(">6H", *range(6))), (COM, b"\0\1what is this?"), (PLM, b"\0\1\5")]
     yield Kind("crg-com-plm.j2k", put_together(segments + more, parts), picture)
@@ -338,8 +337,9 @@ def structure():
                                 ("gray12", rounded(small_deep), {})):
         yield Kind(f"ht-{name}.j2k", (CORPUS / f"ht-{name}.j2k").read_bytes(), want, **options)
     for w, h in ((1, 1), (1, 40), (40, 1), (3, 2), (17, 16), (33, 31)):
-        yield Kind(f"small-{w}x{h}.j2k", compressed(scene(w, h), "-n", "2"), scene(w, h))
-        yield Kind(f"small-{w}x{h}-deep.j2k", compressed(deep_scene(w, h), "-n", "6", bits=16), rounded(deep_scene(w, h)))
+        levels = ("-n", str(min(w, h).bit_length()))
+        yield Kind(f"small-{w}x{h}.j2k", compressed(scene(w, h), *levels), scene(w, h), mean=1)
+        yield Kind(f"small-{w}x{h}-deep.j2k", compressed(deep_scene(w, h), *levels, bits=16), rounded(deep_scene(w, h)), mean=1)
 
 
 def long_box(kind, content):
@@ -398,7 +398,7 @@ def refusals():
     for name, data in {"cut-tile": cut(tiled, 60), "cut-half": cut(tiled, len(tiled) // 2), "cut-head": tiled[:60],
                        "no-code": file_of(box(b"jp2h", image_header() + enumerated(RGB))),
                        "long-box": file_of(box(b"jp2h", image_header()), struct.pack(">I4sQ", 1, b"jp2c", 1 << 60) + stream),
-                       "few-channels": wrapped(compressed(picture[..., :2]), 2, enumerated(CMYK), definitions((0, 1), (0, 2))),
+                       "few-channels": wrapped(stream, 3, enumerated(CMYK)),
                        "no-mapping": wrapped(compressed(gray_scene()), 1, enumerated(RGB), columns([[1, 2, 3]], 8, 8, 8)),
                        "short-palette": wrapped(compressed(gray_scene()), 1, enumerated(RGB), RGB_MAP,
                                                 box(b"pclr", b"\1\0\3\7\7\7 too short"))}.items():
