@@ -7,6 +7,7 @@
 #include "../image/alpha.h"
 #include "../image/bitonal.h"
 #include "../image/colour.h"
+#include "../image/profile.h"
 #include "../image/turn.h"
 
 const char *stage_name(enum stage stage)
@@ -195,6 +196,14 @@ bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch
 	return ok;
 }
 
+/* Whether there is more to be converted than what is gray of it: by the colours as they are seen, luma is another. */
+static bool gray_needs_colours(const struct recipe *r)
+{
+	const struct picture *p = r->picture;
+	struct image rgb = {.model = MODEL_RGB, .icc = p->icc, .icc_bytes = p->icc_bytes};
+	return r->plan.gray && converts(r) && p->icc_bytes >= 128 && memcmp(p->icc + 16, "RGB ", 4) == 0 && profile_find(&rgb);
+}
+
 bool recipe_make(const struct config *config, const struct config_rule *rule, const struct picture *picture,
 		 const struct encoder *encoder, const struct request *request, const struct limits *limits,
 		 struct recipe *r, struct error *err)
@@ -205,5 +214,6 @@ bool recipe_make(const struct config *config, const struct config_rule *rule, co
 	r->layout = make_layout(r);
 	r->work = working_layout(&r->plan, r->layout);
 	r->wants = transform_wants(&r->plan, picture, r->work);
+	r->wants.gray &= !gray_needs_colours(r);
 	return check_memory(r, err);
 }
