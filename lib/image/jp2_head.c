@@ -5,6 +5,7 @@
 
 #define MAX_MAIN_BYTES (1u << 20)
 #define MAX_PARTS (1u << 18)
+#define MAX_PACKED 256
 #define MAX_TILES 65535
 
 enum {
@@ -19,6 +20,8 @@ struct reader {
 	struct error *err;
 	uint64_t at, end;              /* of the codestream */
 	struct buf *main;
+	struct str packed[MAX_PACKED]; /* PPM segments by their numbers */
+	struct str packed_left;        /* of all of them, in their order: what no tile part has had yet */
 	bool coded, quantized;         /* COD and QCD were seen */
 };
 
@@ -115,6 +118,38 @@ static bool read_coding(struct reader *r, uint32_t marker, const uint8_t *b, siz
 	return read_component_coding(r, b[0] & 1, b + 5, n - 5);
 }
 
+/* Packet headers of tile parts, to be laid end to end by the segments' numbers (A.7.4). */
+static bool keep_packed(struct reader *r, const uint8_t *b, size_t n)
+{
+	if (n < 2 || r->packed[b[0]].n)
+		return jp2_damaged(r->err, "packed headers of no number");
+	r->h->has_packed = true;
+	r->packed[b[0]] = (struct str){arena_strndup(r->a, (const char *)b + 1, n - 1), n - 1};
+	return true;
+}
+
+static bool join_packed(struct reader *r)
+{
+	struct buf *all = buf_open(r->a, MAX_PACKED << 16);
+	for (int i = 0; i < MAX_PACKED; i++)
+		buf_write(all, r->packed[i].at, r->packed[i].n);
+	r->packed_left = buf_view(all);
+	return !all->failed || fail(r->err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "packed headers");
+}
+
+/* Those of the next tile part in the file's order. */
+static bool take_packed(struct reader *r, struct str *packed)
+{
+	struct str *left = &r->packed_left;
+	uint32_t n = left->n >= 4 ? be32(left->at) : 0;
+	if (left->n < 4 || n > left->n - 4)
+		return jp2_damaged(r->err, "a tile part without its packed headers");
+	*packed = (struct str){left->at + 4, n};
+	left->at += 4 + n;
+	left->n -= 4 + n;
+	return true;
+}
+
 static bool copy_segment(struct reader *r, const uint8_t *marker_and_length, const uint8_t *b, size_t n)
 {
 	buf_write(r->main, marker_and_length, 4);
@@ -148,6 +183,7 @@ static bool read_segment(struct reader *r, uint32_t marker, const uint8_t *head,
 	case POC:
 		return copy_segment(r, head, b, n);
 	case PPM:
+		return keep_packed(r, b, n);
 	case DCO ... ATK:
 		return jp2_unsupported(r->err, "marker", marker);
 	default:
@@ -181,7 +217,7 @@ static bool read_main(struct reader *r)
 	if (!r->h->n || !r->coded || !r->quantized)
 		return jp2_damaged(r->err, "the main header lacks a marker");
 	r->h->main = buf_view(r->main);
-	return true;
+	return join_packed(r);
 }
 
 /* Codings of a tile's own, from the header of one of its parts. */
@@ -210,7 +246,7 @@ static bool read_part_header(struct reader *r, uint64_t end)
 	}
 }
 
-static bool add_part(struct reader *r, uint32_t number, uint64_t bytes)
+static bool add_part(struct reader *r, uint32_t number, uint64_t bytes, struct str packed)
 {
 	struct jp2_head *h = r->h;
 	if (h->n_parts + 1 >= h->room_parts) {
@@ -229,11 +265,11 @@ static bool add_part(struct reader *r, uint32_t number, uint64_t bytes)
 	}
 	struct jp2_tile *t = &h->tile[number];
 	uint32_t part = ++h->n_parts;
-	h->part[part] = (struct jp2_part){r->at, bytes, 0};
+	h->part[part] = (struct jp2_part){r->at, bytes, packed, 0};
 	*(t->n ? &h->part[t->last].next : &t->first) = part;
 	t->last = part;
 	t->n++;
-	t->bytes += bytes;
+	t->bytes += bytes + 3 * packed.n;
 	return true;
 }
 
@@ -266,7 +302,9 @@ static bool read_parts(struct reader *r)
 		}
 		if (bytes < JP2_SOT_BYTES + 2 || bytes > left || bytes > UINT32_MAX || number >= n || sot[10] != h->tile[number].n)
 			return jp2_damaged(r->err, "a tile part that does not fit");
-		if (!read_part_header(r, r->at + bytes) || !add_part(r, number, bytes))
+		struct str packed = {0};
+		if (!read_part_header(r, r->at + bytes) || (r->h->has_packed && !take_packed(r, &packed)) ||
+		    !add_part(r, number, bytes, packed))
 			return false;
 		if (sot[11])
 			total[number] = sot[11];

@@ -22,6 +22,7 @@
 
 struct jp2_part {
 	uint64_t at, bytes;            /* in the file, from its SOT on */
+	struct str packed;             /* its packet headers, where the main header has them */
 	uint32_t next;                 /* of the same tile; 0: none, for parts are counted from 1 */
 };
 
@@ -60,6 +61,7 @@ struct jp2_head {
 	struct jp2_tile *tile;
 	struct jp2_part *part;         /* from 1 */
 	uint32_t n_parts, room_parts;
+	bool has_packed;               /* parts have packed headers */
 };
 
 /* The codestream at..end of the source. 500 damaged or not whole, 501 a kind that is not decoded. */

@@ -328,14 +328,17 @@ static OPJ_UINT32 list_components(const struct task *t, int from, int end, OPJ_U
 
 static void look_up(const struct jp2_channel *c, const OPJ_INT32 *from, void *to, uint32_t n, bool deep)
 {
+	unsigned mask = c->mask;
 	if (deep) {
 		const uint16_t *table = c->table;
+		uint16_t *sample = to;
 		for (uint32_t x = 0; x < n; x++)
-			((uint16_t *)to)[x] = table[(unsigned)from[x] & c->mask];
+			sample[x] = table[(unsigned)from[x] & mask];
 	} else {
 		const uint8_t *table = c->table;
+		uint8_t *sample = to;
 		for (uint32_t x = 0; x < n; x++)
-			((uint8_t *)to)[x] = table[(unsigned)from[x] & c->mask];
+			sample[x] = table[(unsigned)from[x] & mask];
 	}
 }
 

@@ -284,8 +284,8 @@ def colours():
                    scene(), mean=1.5, most=9)
 
     # Inside of sRGB: at its edge a step of the one is many of the other.
-    wide, mild = adobe_like_profile(), scene() // 2 + 64
-    plain, deep, want = compressed(mild), deep_scene() // 2 + (64 << 8), converted(mild, wide, "RGB")
+    wide, mild = adobe_like_profile(), scene() // 4 + 96
+    plain, deep, want = compressed(mild), deep_scene() // 4 + (96 << 8), converted(mild, wide, "RGB")
     yield Kind("profile.jp2", wrapped(plain, 3, profile(wide)), want, most=2)
     yield Kind("any-profile.jpx", wrapped(plain, 3, any_profile(wide)), want, most=2)
     yield Kind("profile16.jp2", wrapped(compressed(deep, bits=16), 3, profile(wide)), converted(rounded(deep), wide, "RGB"),
