@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "colour.h"
 
+#include <string.h>
+
 #include "../base/deadline.h"
 #include "press.h"
 #include "profile.h"
@@ -68,8 +70,7 @@ static void keep_luma(struct image *image)
 	p[1] = p[3];
 }
 
-/* Chroma on luma's own grid, then RGB. */
-static bool to_rgb(struct arena *a, struct image *image, struct error *err)
+bool colour_to_rgb(struct arena *a, struct image *image, struct error *err)
 {
 	const struct plane *l = &image->plane[0];
 	struct axis across = {l->x, l->dx, l->w}, down = {l->y, l->dy, l->h};
@@ -168,7 +169,7 @@ static void make_gray(struct image *image)
 bool colour_to_srgb(struct arena *a, struct image *image, bool gray, struct error *err)
 {
 	const struct conversion *profile = profile_find(image);
-	if (profile && image->model == MODEL_YCC && !to_rgb(a, image, err))
+	if (profile && image->model == MODEL_YCC && !colour_to_rgb(a, image, err))
 		return false;
 	if (!profile)
 		shrink(image);
@@ -193,7 +194,9 @@ bool colour_as_it_is(struct arena *a, struct image *image, bool gray, struct err
 
 bool colour_luma_suffices(const uint8_t *icc, size_t icc_bytes)
 {
-	return profile_find(&(struct image){.model = MODEL_RGB, .icc = icc, .icc_bytes = icc_bytes}) == NULL;
+	/* Others' are not looked at: to be of no use for RGB is no fault of theirs. */
+	bool rgb = icc_bytes >= 128 && memcmp(icc + 16, "RGB ", 4) == 0;
+	return !rgb || profile_find(&(struct image){.model = MODEL_RGB, .icc = icc, .icc_bytes = icc_bytes}) == NULL;
 }
 
 uint64_t colour_memory(bool has_profile, uint64_t samples)

@@ -25,6 +25,9 @@ bool colour_luma_suffices(const uint8_t *icc, size_t icc_bytes);
 /* Bytes that either may add for planes of these many luma samples. */
 uint64_t colour_memory(bool has_profile, uint64_t samples);
 
+/* YCbCr whose chroma may have fewer samples: it gets luma's grid first. */
+bool colour_to_rgb(struct arena *a, struct image *image, struct error *err);
+
 /* The luma of sRGB samples (JFIF, BT.601). */
 uint8_t colour_luma(uint8_t r, uint8_t g, uint8_t b);
 

@@ -6,8 +6,8 @@
 #include "pixels.h"
 
 /*
- * What a JP2 file or a raw JPEG 2000 codestream says before any packet is decoded (ISO/IEC 15444-1,
- * annexes A and I): boxes, main header, and where the parts of each tile are.
+ * What a JPEG 2000 codestream says before any packet is decoded (ISO/IEC 15444-1, annex A): the main header, and where
+ * the parts of each tile are.
  *
  * It is read here and not by OpenJPEG, so that OpenJPEG sees one tile at a time, as a codestream of
  * its own (jp2_tile.h): memory is a tile's and not the image's, no header can make it allocate
@@ -16,11 +16,13 @@
  * All coordinates are on the reference grid; the image's corner lies at (x0, y0) of it.
  */
 #define JP2_MAX_COMPONENTS 8
+#define JP2_MAX_BITS 24            /* what OpenJPEG's 32-bit arithmetic is safe for, wavelet and colour transform included */
 #define JP2_SOT_BYTES 12
 #define JP2_MAX_LEVELS 32
 
 struct jp2_part {
 	uint64_t at, bytes;            /* in the file, from its SOT on */
+	struct str packed;             /* its packet headers, where the main header has them */
 	uint32_t next;                 /* of the same tile; 0: none, for parts are counted from 1 */
 };
 
@@ -37,14 +39,15 @@ struct jp2_coding {
 	uint8_t block_w, block_h;      /* log2 of code blocks' sides, the smallest */
 	uint8_t precinct_w[JP2_MAX_LEVELS + 1], precinct_h[JP2_MAX_LEVELS + 1];   /* log2, the smallest, from the lowest level up */
 	bool terminated;               /* code blocks of many segments */
+	bool high_throughput;          /* code blocks of 15444-15 */
 	bool mct, reversible;
 	bool uniform;                  /* no tile or component has a coding of its own */
 };
 
-/* A colour or opacity channel: a component, through a table of 256 samples. */
-struct jp2_channel {
-	int component;
-	const uint8_t *table;
+struct jp2_component {
+	uint8_t bits;
+	bool is_signed;
+	uint8_t dx, dy;
 };
 
 struct jp2_head {
@@ -52,25 +55,16 @@ struct jp2_head {
 	uint32_t tile_x0, tile_y0, tile_w, tile_h;
 	uint32_t across, down;         /* tiles */
 	int n;                         /* components */
-	struct {
-		uint8_t bits, dx, dy;
-	} component[JP2_MAX_COMPONENTS];
+	struct jp2_component component[JP2_MAX_COMPONENTS];
 	struct jp2_coding coding;
-	enum model model;
-	struct jp2_channel channel[4]; /* colours, then opacity */
-	bool alpha, premultiplied;
-	bool palette;                  /* samples are indices: no level but the full one */
-	const uint8_t *icc;
-	size_t icc_bytes;
 	struct str main;               /* the main header, as far as tiles need it */
 	struct jp2_tile *tile;
 	struct jp2_part *part;         /* from 1 */
 	uint32_t n_parts, room_parts;
+	bool has_packed;               /* parts have packed headers */
 };
 
-bool jp2_knows(const uint8_t *head, size_t n);
-
-/* 500 damaged or not whole, 501 a kind that is not decoded. */
-bool jp2_head_read(struct arena *a, struct source *source, struct jp2_head *h, struct error *err);
+/* The codestream at..end of the source. 500 damaged or not whole, 501 a kind that is not decoded. */
+bool jp2_head_read(struct arena *a, struct source *source, uint64_t at, uint64_t end, struct jp2_head *h, struct error *err);
 
 #endif

@@ -16,35 +16,61 @@
 
 #include "alpha.h"
 #include "colour.h"
+#include "jp2_channels.h"
 #include "jp2_tile.h"
+#include "resample.h"
 
 #define STREAM_BUFFER 16384
 
+/* The codec's own facts. */
+struct jp2_file {
+	struct jp2_head head;
+	struct jp2_channels channels;
+};
+
+static const struct jp2_component *component_of(const struct jp2_file *file, int channel)
+{
+	return &file->head.component[file->channels.channel[channel].component];
+}
+
+/* How many times fewer samples chroma has than luma; 1 without chroma. */
+static int chroma_x(const struct jp2_file *file, enum model model)
+{
+	return model == MODEL_YCC ? component_of(file, 1)->dx / component_of(file, 0)->dx : 1;
+}
+
+static int chroma_y(const struct jp2_file *file, enum model model)
+{
+	return model == MODEL_YCC ? component_of(file, 1)->dy / component_of(file, 0)->dy : 1;
+}
+
 static bool jp2_open(struct arena *a, uint32_t page, struct picture *p, struct error *err)
 {
-	struct jp2_head *h = arena_new(a, struct jp2_head);
+	struct jp2_file *file = arena_new(a, struct jp2_file);
+	struct jp2_head *h = &file->head;
+	struct jp2_channels *c = &file->channels;
+	struct jp2_boxes boxes;
 	if (page != 1)
 		return fail(err, 404, REASON_NOT_FOUND, "The image has no such page.", "a JPEG 2000 image has one page");
-	if (!jp2_head_read(a, p->source, h, err))
+	if (!jp2_boxes_read(a, p->source, &boxes, err) ||
+	    !jp2_head_read(a, p->source, boxes.at, boxes.end, h, err) || !jp2_channels_read(a, &boxes, h, c, err))
 		return false;
 
 	struct facts *f = &p->facts;
-	p->codec = h;
-	p->icc = h->icc;
-	p->icc_bytes = h->icc_bytes;
+	p->codec = file;
+	p->icc = c->icc;
+	p->icc_bytes = c->icc_bytes;
 	p->stored_w = h->x1 - h->x0;
 	p->stored_h = h->y1 - h->y0;
-	f->gray = h->model == MODEL_GRAY;
-	f->alpha = h->alpha;
+	f->gray = c->model == MODEL_GRAY;
+	f->alpha = c->alpha;
 	if (h->across * h->down > 1 && h->tile_x0 == h->x0 && h->tile_y0 == h->y0) {
 		f->tile_w = h->tile_w < p->stored_w ? h->tile_w : p->stored_w;
 		f->tile_h = h->tile_h < p->stored_h ? h->tile_h : p->stored_h;
 	}
-	if (h->model == MODEL_YCC) {
-		f->chroma_x = h->component[h->channel[1].component].dx;
-		f->chroma_y = h->component[h->channel[1].component].dy;
-	}
-	int deepest = h->palette ? 0 : h->coding.levels;
+	f->chroma_x = (uint8_t)chroma_x(file, c->model);
+	f->chroma_y = (uint8_t)chroma_y(file, c->model);
+	int deepest = c->palette || c->coarse ? 0 : h->coding.levels;
 	for (int r = 0; r <= deepest && f->n_levels < FACTS_MAX_LEVELS; r++) {
 		uint32_t w = (uint32_t)(((uint64_t)p->stored_w + (1ull << r) - 1) >> r);
 		uint32_t v = (uint32_t)(((uint64_t)p->stored_h + (1ull << r) - 1) >> r);
@@ -59,12 +85,13 @@ static bool jp2_open(struct arena *a, uint32_t page, struct picture *p, struct e
 
 /* What a read comes to. */
 struct task {
+	const struct jp2_file *file;
 	const struct jp2_head *h;
 	enum model model;
 	int n;                         /* channels, opacity included */
 	bool alpha;
 	bool bare;                     /* components as stored, without the inverse component transform */
-	int reduce[4];                 /* of each channel */
+	int reduce[JP2_MAX_CHANNELS];                 /* of each channel */
 	struct rect cover;             /* on the reference grid */
 	uint32_t first_x, first_y, end_x, end_y;   /* tiles */
 };
@@ -78,8 +105,7 @@ static uint32_t reduced(uint32_t grid, uint32_t sub, int reduce)
 /* The samples of a channel in a rectangle of the grid. */
 static struct rect samples_of(const struct task *t, int channel, struct rect r)
 {
-	int c = t->h->channel[channel].component;
-	uint32_t dx = t->h->component[c].dx, dy = t->h->component[c].dy;
+	uint32_t dx = component_of(t->file, channel)->dx, dy = component_of(t->file, channel)->dy;
 	struct rect s = {reduced(r.x, dx, t->reduce[channel]), reduced(r.y, dy, t->reduce[channel]),
 			 reduced(r.x + r.w, dx, t->reduce[channel]), reduced(r.y + r.h, dy, t->reduce[channel])};
 	s.w -= s.x;
@@ -100,12 +126,13 @@ static struct rect intersect(struct rect a, struct rect b)
 static struct rect cover_at(const struct task *t, const struct picture *p, const struct wants *w)
 {
 	const struct jp2_head *h = t->h;
-	double d = (double)(1u << t->reduce[0]);
-	int chroma = t->model == MODEL_YCC ? h->channel[1].component : -1;
-	int sub_x = chroma < 0 ? 0 : h->component[chroma].dx << (t->reduce[1] - t->reduce[0]);
-	int sub_y = chroma < 0 ? 0 : h->component[chroma].dy << (t->reduce[1] - t->reduce[0]);
-	bool on_grid = t->reduce[0] == 0 && sub_x <= 1 && sub_y <= 1;
-	struct rect r = (on_grid ? decoder_cover : decoder_cover_off_grid)(p, w, d, d, sub_x, sub_y);
+	const struct jp2_component *first = component_of(t->file, 0);
+	double dx = ldexp(first->dx, t->reduce[0]), dy = ldexp(first->dy, t->reduce[0]);
+	bool chroma = t->model == MODEL_YCC;
+	int sub_x = chroma ? chroma_x(t->file, t->model) << (t->reduce[1] - t->reduce[0]) : 0;
+	int sub_y = chroma ? chroma_y(t->file, t->model) << (t->reduce[1] - t->reduce[0]) : 0;
+	bool on_grid = dx == 1 && dy == 1 && sub_x <= 1 && sub_y <= 1;
+	struct rect r = (on_grid ? decoder_cover : decoder_cover_off_grid)(p, w, dx, dy, sub_x, sub_y);
 	r.x += h->x0;
 	r.y += h->y0;
 	return r;
@@ -125,13 +152,14 @@ static bool has_samples(const struct task *t)
  * Whether the components are JFIF's Y, Cb and Cr before the inverse component transform: the irreversible one is the very
  * same matrix.
  */
-static bool is_ycc_inside(const struct jp2_head *h)
+static bool is_ycc_inside(const struct jp2_file *file)
 {
-	const struct jp2_coding *c = &h->coding;
-	bool straight = h->model == MODEL_RGB && !h->alpha && !h->palette && h->n >= 3;
+	const struct jp2_coding *coding = &file->head.coding;
+	const struct jp2_channels *c = &file->channels;
+	bool straight = c->model == MODEL_RGB && !c->alpha && !c->palette;
 	for (int i = 0; straight && i < 3; i++)
-		straight = h->channel[i].component == i && h->component[i].bits == 8;
-	return straight && c->mct && !c->reversible && c->uniform;
+		straight = c->channel[i].component == i && file->head.component[i].bits == 8 && !file->head.component[i].is_signed;
+	return straight && coding->mct && !coding->reversible && coding->uniform;
 }
 
 /* At full scale halved chroma would need a margin that nothing else needs, and with it more tiles. */
@@ -142,17 +170,19 @@ static bool gains_by_ycc(const struct wants *w)
 
 static struct task make_task(const struct picture *p, const struct wants *w)
 {
-	const struct jp2_head *h = p->codec;
-	struct task t = {.h = h, .model = h->model, .alpha = h->alpha};
-	int r = 0, deepest = h->palette ? 0 : p->facts.n_levels - 1;
+	const struct jp2_file *file = p->codec;
+	const struct jp2_head *h = &file->head;
+	struct task t = {.file = file, .h = h, .model = file->channels.model, .alpha = file->channels.alpha};
+	int r = 0, deepest = p->facts.n_levels - 1;
+	double dx = component_of(file, 0)->dx, dy = component_of(file, 0)->dy;
 
-	t.bare = gains_by_ycc(w) && is_ycc_inside(h);
+	t.bare = gains_by_ycc(w) && is_ycc_inside(file);
 	if (t.bare)
 		t.model = MODEL_YCC;
 	if (w->gray && t.model == MODEL_YCC && !t.alpha)
 		t.model = MODEL_GRAY;
 	t.n = model_planes(t.model) + t.alpha;
-	while (r < deepest && (double)(2u << r) <= w->step_x * (1 + 1e-9) && (double)(2u << r) <= w->step_y * (1 + 1e-9))
+	while (r < deepest && ldexp(dx, r + 1) <= w->step_x * (1 + 1e-9) && ldexp(dy, r + 1) <= w->step_y * (1 + 1e-9))
 		r++;
 	do {
 		/* Chroma that will be halved is read at the next resolution; a profile wants all there is. */
@@ -286,7 +316,7 @@ static OPJ_UINT32 list_components(const struct task *t, int from, int end, OPJ_U
 	for (int c = 0; c < t->h->n; c++) {
 		bool used = false;
 		for (int i = from; i < end; i++)
-			if (t->h->channel[i].component == c) {
+			if (t->file->channels.channel[i].component == c) {
 				place[i] = (int)n;
 				used = true;
 			}
@@ -296,21 +326,56 @@ static OPJ_UINT32 list_components(const struct task *t, int from, int end, OPJ_U
 	return n;
 }
 
-static bool put_samples(const struct task *t, int channel, const opj_image_comp_t *c, struct rect part, struct image *out,
-			struct error *err)
+static void look_up(const struct jp2_channel *c, const OPJ_INT32 *from, void *to, uint32_t n, bool deep)
 {
-	struct rect all = samples_of(t, channel, t->cover), s = samples_of(t, channel, part);
+	unsigned mask = c->mask;
+	if (deep) {
+		const uint16_t *table = c->table;
+		uint16_t *sample = to;
+		for (uint32_t x = 0; x < n; x++)
+			sample[x] = table[(unsigned)from[x] & mask];
+	} else {
+		const uint8_t *table = c->table;
+		uint8_t *sample = to;
+		for (uint32_t x = 0; x < n; x++)
+			sample[x] = table[(unsigned)from[x] & mask];
+	}
+}
+
+static void scale(const struct jp2_channel *c, const OPJ_INT32 *from, void *to, uint32_t n, bool deep)
+{
+	float gain = c->scale, offset = c->offset + 0.5f, end = deep ? 65535.5f : 255.5f;
+	for (uint32_t x = 0; x < n; x++) {
+		float v = (float)from[x] * gain + offset;
+		v = v < 0 ? 0 : v > end ? end : v;
+		if (deep)
+			((uint16_t *)to)[x] = (uint16_t)v;
+		else
+			((uint8_t *)to)[x] = (uint8_t)v;
+	}
+}
+
+/* The part of a tile that is decoded to get that much of it: OpenJPEG gets high throughput's blocks wrong but for all. */
+static struct rect area_for(const struct task *t, struct rect tile, struct rect part)
+{
+	return t->h->coding.high_throughput ? tile : part;
+}
+
+/* Of what was decoded, the part that is wanted. */
+static bool put_samples(const struct task *t, int channel, const opj_image_comp_t *c, struct rect area, struct rect part,
+			struct image *out, struct error *err)
+{
+	struct rect all = samples_of(t, channel, t->cover), s = samples_of(t, channel, part), got = samples_of(t, channel, area);
 	const struct plane *p = &out->plane[channel];
-	const uint8_t *table = t->h->channel[channel].table;
+	const struct jp2_channel *as = &t->file->channels.channel[channel];
 	if (!s.w || !s.h)
 		return true;
-	if (!c->data || c->w != s.w || c->h != s.h)
+	if (!c->data || c->w != got.w || c->h != got.h)
 		return damaged(err, "a tile came out at another size");
 	for (uint32_t y = 0; y < s.h; y++) {
-		uint8_t *to = p->at + (size_t)(s.y - all.y + y) * p->stride + (s.x - all.x);
-		const OPJ_INT32 *from = c->data + (size_t)y * s.w;
-		for (uint32_t x = 0; x < s.w; x++)
-			to[x] = table[from[x] & 255];
+		uint8_t *to = p->at + (size_t)(s.y - all.y + y) * p->stride + (size_t)(s.x - all.x) * (out->deep ? 2 : 1);
+		const OPJ_INT32 *from = c->data + (size_t)(s.y - got.y + y) * got.w + (s.x - got.x);
+		(as->table ? look_up : scale)(as, from, to, s.w, out->deep);
 	}
 	return true;
 }
@@ -321,9 +386,9 @@ static bool read_tile(const struct task *t, struct source *source, uint32_t acro
 {
 	struct arena *scratch = arena_open();
 	struct decoding *d = arena_new(scratch, struct decoding);
-	struct rect part = intersect(jp2_tile_rect(t->h, across, down), t->cover);
+	struct rect tile = jp2_tile_rect(t->h, across, down), part = intersect(tile, t->cover), area = area_for(t, tile, part);
 	OPJ_UINT32 list[JP2_MAX_COMPONENTS];
-	int place[4] = {0};
+	int place[JP2_MAX_CHANNELS] = {0};
 	OPJ_UINT32 n = list_components(t, from, end, list, place);
 	bool some = t->bare || (!t->h->coding.mct && n < (OPJ_UINT32)t->h->n);
 
@@ -332,14 +397,14 @@ static bool read_tile(const struct task *t, struct source *source, uint32_t acro
 	d->feed.n = jp2_tile_stream(scratch, t->h, across, down, &d->feed.piece);
 	bool ok = open_decoding(d, t->reduce[from], err) &&
 		  (!some || opj_set_decoded_components(d->codec, n, list, OPJ_FALSE)) &&
-		  opj_set_decode_area(d->codec, d->image, (OPJ_INT32)part.x, (OPJ_INT32)part.y,
-				      (OPJ_INT32)(part.x + part.w), (OPJ_INT32)(part.y + part.h)) &&
+		  opj_set_decode_area(d->codec, d->image, (OPJ_INT32)area.x, (OPJ_INT32)area.y,
+				      (OPJ_INT32)(area.x + area.w), (OPJ_INT32)(area.y + area.h)) &&
 		  opj_decode(d->codec, d->stream, d->image);
 	if (!ok || err->status)
 		ok = damaged(err, "a tile cannot be decoded");
 	for (int i = from; ok && i < end; i++) {
-		int c = some ? place[i] : t->h->channel[i].component;
-		ok = (OPJ_UINT32)c < d->image->numcomps ? put_samples(t, i, &d->image->comps[c], part, out, err)
+		int c = some ? place[i] : t->file->channels.channel[i].component;
+		ok = (OPJ_UINT32)c < d->image->numcomps ? put_samples(t, i, &d->image->comps[c], area, part, out, err)
 							: damaged(err, "a component is missing");
 	}
 	arena_close(scratch);
@@ -359,13 +424,13 @@ static bool is_empty(const struct task *t, int from, int end, struct rect part)
 static bool alloc_planes(struct arena *a, const struct task *t, struct image *out, struct error *err)
 {
 	for (int i = 0; i < t->n; i++) {
-		int c = t->h->channel[i].component;
+		const struct jp2_component *c = component_of(t->file, i);
 		struct plane *p = &out->plane[i];
 		struct rect s = samples_of(t, i, t->cover);
-		if (!plane_alloc(a, p, s.w, s.h, err))
+		if (!(out->deep ? plane_alloc_deep : plane_alloc)(a, p, s.w, s.h, err))
 			return false;
-		p->dx = ldexp(t->h->component[c].dx, t->reduce[i]);
-		p->dy = ldexp(t->h->component[c].dy, t->reduce[i]);
+		p->dx = ldexp(c->dx, t->reduce[i]);
+		p->dy = ldexp(c->dy, t->reduce[i]);
 		p->x = s.x * p->dx - t->h->x0 + 0.5 - p->dx / 2;
 		p->y = s.y * p->dy - t->h->y0 + 0.5 - p->dy / 2;
 	}
@@ -378,8 +443,8 @@ static bool jp2_read(struct arena *a, const struct picture *p, const struct want
 	struct task t = make_task(p, w);
 	int split = 1;
 	*err = (struct error){0};
-	*out = (struct image){.model = t.model, .n = model_planes(t.model), .alpha = t.alpha, .icc = p->icc,
-			      .icc_bytes = p->icc_bytes};
+	*out = (struct image){.model = t.model, .n = model_planes(t.model), .alpha = t.alpha,
+			      .deep = t.file->channels.deep, .icc = p->icc, .icc_bytes = p->icc_bytes};
 	while (split < t.n && t.reduce[split] == t.reduce[0])
 		split++;
 	bool ok = alloc_planes(a, &t, out, err);
@@ -392,9 +457,9 @@ static bool jp2_read(struct arena *a, const struct picture *p, const struct want
 		}
 	if (!ok)
 		return source_blame(p->source, err);
-	if (out->alpha && out->model == MODEL_YCC)
-		colour_ycc_to_rgb(out);
-	if (t.h->premultiplied)
+	if (out->alpha && out->model == MODEL_YCC && !colour_to_rgb(a, out, err))
+		return false;
+	if (t.file->channels.premultiplied)
 		alpha_divide(out);
 	return true;
 }
@@ -417,7 +482,7 @@ static uint64_t pieces(uint32_t side, int shift, int log2)
 /* What OpenJPEG keeps of the structure of the largest tile, whatever part of it is decoded. */
 static uint64_t structure_bytes(const struct picture *p)
 {
-	const struct jp2_head *h = p->codec;
+	const struct jp2_head *h = &((const struct jp2_file *)p->codec)->head;
 	uint32_t tile_w = h->tile_w < p->stored_w ? h->tile_w : p->stored_w;
 	uint32_t tile_h = h->tile_h < p->stored_h ? h->tile_h : p->stored_h;
 	const struct jp2_coding *c = &h->coding;
@@ -444,7 +509,7 @@ static uint64_t structure_bytes(const struct picture *p)
 /* What is decoded of a tile, and its bytes. */
 static uint64_t tile_bytes(const struct task *t, uint32_t across, uint32_t down)
 {
-	struct rect tile = jp2_tile_rect(t->h, across, down), part = intersect(tile, t->cover);
+	struct rect tile = jp2_tile_rect(t->h, across, down), part = area_for(t, tile, intersect(tile, t->cover));
 	const struct jp2_tile *stored = &t->h->tile[down * t->h->across + across];
 	bool whole = part.w == tile.w && part.h == tile.h;
 	uint64_t samples = 0, margin = whole ? 2 : PART_MARGIN;
@@ -456,20 +521,30 @@ static uint64_t tile_bytes(const struct task *t, uint32_t across, uint32_t down)
 	return samples * (whole ? WHOLE_BYTES : PART_BYTES) + stored->bytes * (stored->n > 1 ? 2 : 1);
 }
 
+static uint64_t plane_bytes(const struct task *t)
+{
+	uint64_t bytes = 0;
+	struct rect first = samples_of(t, 0, t->cover);
+	for (int i = 0; i < t->n; i++) {
+		struct rect s = samples_of(t, i, t->cover);
+		bytes += ((uint64_t)s.w * (t->file->channels.deep ? 2 : 1) + 64) * s.h;
+	}
+	/* Chroma beside opacity becomes as large as luma. */
+	if (t->model == MODEL_YCC && t->alpha)
+		bytes += 2 * ((uint64_t)first.w + 64) * first.h + resample_memory(first.w, first.w) + resample_memory(first.h, first.h);
+	return bytes;
+}
+
 static uint64_t jp2_memory(const struct picture *p, const struct wants *w)
 {
 	struct task t = make_task(p, w);
-	uint64_t planes = 0, most = 0;
-	for (int i = 0; i < t.n; i++) {
-		struct rect s = samples_of(&t, i, t.cover);
-		planes += ((uint64_t)s.w + 64) * s.h;
-	}
+	uint64_t most = 0;
 	for (uint32_t y = t.first_y; y < t.end_y; y++)
 		for (uint32_t x = t.first_x; x < t.end_x; x++) {
 			uint64_t bytes = tile_bytes(&t, x, y);
 			most = bytes > most ? bytes : most;
 		}
-	return planes + most + structure_bytes(p) + (1 << 20);
+	return plane_bytes(&t) + most + structure_bytes(p) + (1 << 20);
 }
 
 const struct decoder jp2_decoder = {

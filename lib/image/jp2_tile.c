@@ -2,6 +2,8 @@
 #include "jp2_tile.h"
 
 #define SOT 0xff90
+#define PPT "\xff\x61"
+#define PPT_BYTES 65532            /* of packet headers in a segment */
 
 static void put32(char *at, uint32_t v)
 {
@@ -42,11 +44,30 @@ static void resize(char *main, struct rect tile)
 	put32(size + 28, tile.y);
 }
 
+/* The packet headers that the main header had of the tile, as segments of its own first part. */
+static struct str packed_headers(struct arena *a, const struct jp2_head *h, const struct jp2_tile *t)
+{
+	if (!h->has_packed)
+		return (struct str){0};
+	struct buf *all = buf_open(a, SIZE_MAX), *segments = buf_open(a, SIZE_MAX);
+	for (uint32_t i = t->first; i; i = h->part[i].next)
+		buf_write(all, h->part[i].packed.at, h->part[i].packed.n);
+	for (size_t at = 0, n; at < all->n; at += n) {
+		n = all->n - at < PPT_BYTES ? all->n - at : PPT_BYTES;
+		const uint8_t head[3] = {(uint8_t)((n + 3) >> 8), (uint8_t)(n + 3), (uint8_t)(at / PPT_BYTES)};
+		buf_write(segments, PPT, 2);
+		buf_write(segments, head, sizeof head);
+		buf_write(segments, all->at + at, n);
+	}
+	return buf_view(segments);
+}
+
 size_t jp2_tile_stream(struct arena *a, const struct jp2_head *h, uint32_t across, uint32_t down,
 		       struct jp2_piece **pieces)
 {
 	const struct jp2_tile *t = &h->tile[down * h->across + across];
-	struct jp2_piece *piece = *pieces = arena_array(a, struct jp2_piece, 2 * (size_t)t->n + 2);
+	struct jp2_piece *piece = *pieces = arena_array(a, struct jp2_piece, 2 * (size_t)t->n + 3);
+	struct str packed = packed_headers(a, h, t);
 	char *main = arena_strndup(a, h->main.at, h->main.n);
 	unsigned number = 0;
 
@@ -58,10 +79,12 @@ size_t jp2_tile_stream(struct arena *a, const struct jp2_head *h, uint32_t acros
 		sot[0] = (char)(SOT >> 8);
 		sot[1] = (char)(SOT & 255);
 		sot[3] = 10;
-		put32(sot + 6, (uint32_t)part->bytes);
+		put32(sot + 6, (uint32_t)(part->bytes + (number ? 0 : packed.n)));
 		sot[10] = (char)number;
 		sot[11] = (char)t->n;
 		*piece++ = (struct jp2_piece){sot, 0, JP2_SOT_BYTES};
+		if (!number && packed.n)
+			*piece++ = (struct jp2_piece){packed.at, 0, packed.n};
 		*piece++ = (struct jp2_piece){NULL, part->at + JP2_SOT_BYTES, part->bytes - JP2_SOT_BYTES};
 	}
 	*piece++ = (struct jp2_piece){"\xff\xd9", 0, 2};

@@ -91,7 +91,9 @@ static const struct sample samples[] = {
 	{"markers.jp2", MODEL_RGB, OPAQUE, 0, 300, 300, 6, 1},
 	{"parts.jp2", MODEL_RGB, OPAQUE, 12, 400, 400, 6, 1},
 	{"ycc420.j2k", MODEL_YCC, OPAQUE, 4, 0, 0, 6, 2},
-	{"bits4.j2k", MODEL_GRAY, OPAQUE, 18, 0, 0, 6, 1},
+	{"bits4.j2k", MODEL_GRAY, OPAQUE, 18, 0, 0, 1, 1},
+	{"signed.j2k", MODEL_GRAY, OPAQUE, 1, 0, 0, 6, 1},
+	{"deep.jp2", MODEL_GRAY, OPAQUE, 1, 0, 0, 6, 1},
 	{"alpha.jp2", MODEL_RGB, CLEAR, 0, 0, 0, 6, 1},
 	{"unnamed.jp2", MODEL_RGB, OPAQUE, 0, 0, 0, 6, 1},
 	{"swapped.jp2", MODEL_RGB, OPAQUE, 0, 0, 0, 6, 1},
@@ -198,6 +200,8 @@ static void colours_at_every_step(void **state)
 			assert_int_equal(image.model, samples[i].model);
 			assert_int_equal(image.alpha, samples[i].opacity == CLEAR);
 			assert_true(image.plane[0].dx == 1 << r && image.plane[0].dy == 1 << r);
+			struct error err;
+			assert_true(!image.deep || colour_to_srgb(a, &image, false, &err));
 			/* The wavelet's low-pass overshoots at the squares' edges; at 16 these are everywhere. */
 			struct sample s = samples[i];
 			s.tolerance += r ? 8 : 0;
@@ -258,6 +262,7 @@ static void region_is_crop_of_full(void **state)
 				assert_int_equal(part.n, full.n);
 				for (int c = 0; c < part.n + part.alpha; c++) {
 					const struct plane *q = &part.plane[c], *f = &full.plane[c];
+					size_t bytes = full.deep ? 2 : 1;
 					double left = (q->x - f->x) / f->dx, top = (q->y - f->y) / f->dy;
 					assert_true(q->dx == f->dx && left == floor(left) && top == floor(top));
 					/* The region is covered, or the image ends there. */
@@ -266,8 +271,9 @@ static void region_is_crop_of_full(void **state)
 					assert_true(q->x + q->w * q->dx >= regions[r].x + regions[r].w || left + q->w == f->w);
 					assert_true(q->y + q->h * q->dy >= regions[r].y + regions[r].h || top + q->h == f->h);
 					for (uint32_t y = 0; y < q->h; y++)
-						if (furthest(q->at + y * q->stride, f->at + (y + (size_t)top) * f->stride + (size_t)left,
-							     q->w) > (samples[i].tolerance == 8))
+						if (furthest(q->at + y * q->stride,
+							     f->at + (y + (size_t)top) * f->stride + (size_t)left * bytes,
+							     q->w * bytes) > (samples[i].tolerance == 8))
 							fail_msg("%s: region %zu at step %g differs in row %u of plane %d", samples[i].file,
 								 r, steps[k], y, c);
 				}
@@ -413,8 +419,8 @@ static void bombs(void **state)
 		{"a tile origin beyond the image", 32, "\0\0\1\0", 4, 500},
 		{"no components", 40, "\0\0", 2, 500},
 		{"16384 components", 40, "\x40\0", 2, 500},
-		{"12 bits", 42, "\x0b", 1, 501},
-		{"signed", 42, "\x87", 1, 501},
+		{"25 bits", 42, "\x18", 1, 501},
+		{"38 signed bits", 42, "\xa5", 1, 501},
 		{"sampling of 0", 43, "\0", 1, 500},
 		{"sampling of 255", 43, "\xff", 1, 501},
 		{"33 levels", 60, "\x21", 1, 500},
@@ -442,16 +448,13 @@ static void bombs(void **state)
 
 static void other_kinds_are_unsupported(void **state)
 {
-	static const char *const files[] = {"deep.jp2", "signed.j2k", "cmyk.jp2"};
+	struct arena *a = arena_open();
+	struct error err;
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
-		struct arena *a = arena_open();
-		struct error err;
-		assert_false(decodes(load(a, files[i]), &err));
-		assert_int_equal(err.status, 501);
-		assert_int_equal(err.reason, REASON_UNSUPPORTED);
-		arena_close(a);
-	}
+	assert_false(decodes(load(a, "romm.jp2"), &err));
+	assert_int_equal(err.status, 501);
+	assert_int_equal(err.reason, REASON_UNSUPPORTED);
+	arena_close(a);
 }
 
 static bool broken_read(struct source *s, void *to, size_t n, uint64_t offset, struct error *err)

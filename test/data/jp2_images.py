@@ -106,7 +106,7 @@ def make(folder, board, wide_profile):
     four = codestream(rgba, mct=1)
     write("alpha.jp2", jp2(four, w, h, 4, enumerated(16), definitions((0, 1), (0, 2), (0, 3), (1, 0))))
     write("unnamed.jp2", jp2(four, w, h, 4, enumerated(16)))
-    write("cmyk.jp2", jp2(four, w, h, 4, enumerated(12)))
+    write("romm.jp2", jp2(four, w, h, 4, enumerated(21)))
     swapped = codestream(Image.merge("RGB", picture.split()[::-1]))
     write("swapped.jp2", jp2(swapped, w, h, 3, enumerated(16), definitions((0, 3), (0, 2), (0, 1))))
     faded = Image.fromarray((board.astype(np.uint16) * ramp(w, h)[:, :, None] // 255).astype(np.uint8))
