@@ -7,8 +7,9 @@
 #define JP2_MAX_COLOURS 8
 
 /*
- * What the boxes of a JP2 or JPX file say of its first codestream (ISO/IEC 15444-1, annex I; 15444-2, annex M): contents,
- * n 0 where there is none. In JPX a box of the codestream's or its layer's own header stands for that of the file's.
+ * What the boxes of a JP2 or JPX file say of its first codestream (ISO/IEC 15444-1, annex I; 15444-2, annex M):
+ * contents, n 0 where there is none. In JPX a box in the codestream's or its layer's own header counts before that in
+ * the file's.
  */
 struct jp2_boxes {
 	struct str colour[JP2_MAX_COLOURS];   /* ways to say the same, in the file's order */

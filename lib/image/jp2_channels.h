@@ -7,12 +7,12 @@
 
 #define JP2_MAX_CHANNELS 5
 
-/* How a component's samples become a plane's: by the table, or times scale plus offset, rounded, within the range. */
+/* How a component's samples become a plane's. */
 struct jp2_channel {
 	int component;
-	const void *table;             /* NULL, or samples of the planes' depth by the component's, of which mask is looked at */
+	const void *table;             /* samples of the planes' depth, by the bits of mask; or NULL: */
 	unsigned mask;
-	float scale, offset;
+	float scale, offset;           /* times one plus the other, within the range */
 };
 
 /* What the components show. */
@@ -20,17 +20,16 @@ struct jp2_channels {
 	enum model model;
 	struct jp2_channel channel[JP2_MAX_CHANNELS];   /* colours, then opacity */
 	bool alpha, premultiplied;
-	bool deep;                     /* the planes are. Never with YCbCr, whatever its depth, and always with Lab, whose steps
-					* are no multiples of ours */
+	bool deep;                     /* the planes are. YCbCr never is, Lab is always: its steps are not ours */
 	bool palette;                  /* samples are indices: no level but the full one */
-	bool coarse;                   /* so few steps that the wavelet's halves, which have no more, show them: likewise */
+	bool coarse;                   /* of so few steps that lower levels, which have no more, are bad: likewise */
 	const uint8_t *icc;
 	size_t icc_bytes;
 };
 
 /*
- * By the boxes. Of a codestream that is told nothing of: one component is gray, three are RGB, and with one more it is
- * opacity. 500 boxes that contradict each other, 501 colours or samplings that are not done.
+ * By the boxes. Where they say nothing one component is gray, three are RGB, and one more is opacity. 500 boxes that
+ * contradict each other, 501 colours or samplings that are not done.
  */
 bool jp2_channels_read(struct arena *a, const struct jp2_boxes *b, const struct jp2_head *h, struct jp2_channels *c,
 		       struct error *err);

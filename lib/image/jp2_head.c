@@ -22,7 +22,7 @@ struct reader {
 	struct buf *main;
 	struct str packed[MAX_PACKED]; /* PPM segments by their numbers */
 	struct str packed_left;        /* of all of them, in their order: what no tile part has had yet */
-	bool coded, quantized;         /* COD and QCD were seen */
+	bool coded, quantized, capable;   /* COD, QCD and CAP were seen */
 };
 
 static bool read_components(struct reader *r, const uint8_t *b)
@@ -134,7 +134,8 @@ static bool join_packed(struct reader *r)
 	for (int i = 0; i < MAX_PACKED; i++)
 		buf_write(all, r->packed[i].at, r->packed[i].n);
 	r->packed_left = buf_view(all);
-	return !all->failed || fail(r->err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "packed headers");
+	return !all->failed ||
+	       fail(r->err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "packed headers");
 }
 
 /* Those of the next tile part in the file's order. */
@@ -178,6 +179,8 @@ static bool read_segment(struct reader *r, uint32_t marker, const uint8_t *head,
 		r->quantized = true;
 		return copy_segment(r, head, b, n);
 	case CAP:
+		r->capable = true;
+		return copy_segment(r, head, b, n);
 	case QCC:
 	case RGN:
 	case POC:
@@ -318,7 +321,8 @@ static bool read_parts(struct reader *r)
 	return true;
 }
 
-bool jp2_head_read(struct arena *a, struct source *source, uint64_t at, uint64_t end, struct jp2_head *h, struct error *err)
+bool jp2_head_read(struct arena *a, struct source *source, uint64_t at, uint64_t end, struct jp2_head *h,
+		   struct error *err)
 {
 	struct reader r = {.a = a, .source = source, .h = h, .err = err, .at = at, .end = end};
 	*h = (struct jp2_head){0};
@@ -326,5 +330,7 @@ bool jp2_head_read(struct arena *a, struct source *source, uint64_t at, uint64_t
 	memset(h->coding.precinct_w, 15, sizeof h->coding.precinct_w);
 	memset(h->coding.precinct_h, 15, sizeof h->coding.precinct_h);
 	r.main = buf_open(a, MAX_MAIN_BYTES);
-	return read_main(&r) && read_parts(&r);
+	if (!read_main(&r) || !read_parts(&r))
+		return false;
+	return r.capable || !h->coding.high_throughput || jp2_damaged(err, "high throughput that CAP does not speak of");
 }

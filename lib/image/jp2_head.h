@@ -16,7 +16,7 @@
  * All coordinates are on the reference grid; the image's corner lies at (x0, y0) of it.
  */
 #define JP2_MAX_COMPONENTS 8
-#define JP2_MAX_BITS 24            /* what OpenJPEG's 32-bit arithmetic is safe for, wavelet and colour transform included */
+#define JP2_MAX_BITS 24            /* with what the transforms add, OpenJPEG's 32-bit arithmetic holds no more */
 #define JP2_SOT_BYTES 12
 #define JP2_MAX_LEVELS 32
 
@@ -65,6 +65,7 @@ struct jp2_head {
 };
 
 /* The codestream at..end of the source. 500 damaged or not whole, 501 a kind that is not decoded. */
-bool jp2_head_read(struct arena *a, struct source *source, uint64_t at, uint64_t end, struct jp2_head *h, struct error *err);
+bool jp2_head_read(struct arena *a, struct source *source, uint64_t at, uint64_t end, struct jp2_head *h,
+		   struct error *err);
 
 #endif

@@ -158,7 +158,8 @@ static bool is_ycc_inside(const struct jp2_file *file)
 	const struct jp2_channels *c = &file->channels;
 	bool straight = c->model == MODEL_RGB && !c->alpha && !c->palette;
 	for (int i = 0; straight && i < 3; i++)
-		straight = c->channel[i].component == i && file->head.component[i].bits == 8 && !file->head.component[i].is_signed;
+		straight = c->channel[i].component == i && file->head.component[i].bits == 8 &&
+			   !file->head.component[i].is_signed;
 	return straight && coding->mct && !coding->reversible && coding->uniform;
 }
 
@@ -355,7 +356,7 @@ static void scale(const struct jp2_channel *c, const OPJ_INT32 *from, void *to, 
 	}
 }
 
-/* The part of a tile that is decoded to get that much of it: OpenJPEG gets high throughput's blocks wrong but for all. */
+/* What is decoded of a tile to get a part of it: OpenJPEG 2.5.0 gets parts wrong whose blocks are of high throughput. */
 static struct rect area_for(const struct task *t, struct rect tile, struct rect part)
 {
 	return t->h->coding.high_throughput ? tile : part;
@@ -365,7 +366,8 @@ static struct rect area_for(const struct task *t, struct rect tile, struct rect 
 static bool put_samples(const struct task *t, int channel, const opj_image_comp_t *c, struct rect area, struct rect part,
 			struct image *out, struct error *err)
 {
-	struct rect all = samples_of(t, channel, t->cover), s = samples_of(t, channel, part), got = samples_of(t, channel, area);
+	struct rect all = samples_of(t, channel, t->cover), s = samples_of(t, channel, part);
+	struct rect got = samples_of(t, channel, area);
 	const struct plane *p = &out->plane[channel];
 	const struct jp2_channel *as = &t->file->channels.channel[channel];
 	if (!s.w || !s.h)
@@ -386,7 +388,8 @@ static bool read_tile(const struct task *t, struct source *source, uint32_t acro
 {
 	struct arena *scratch = arena_open();
 	struct decoding *d = arena_new(scratch, struct decoding);
-	struct rect tile = jp2_tile_rect(t->h, across, down), part = intersect(tile, t->cover), area = area_for(t, tile, part);
+	struct rect tile = jp2_tile_rect(t->h, across, down), part = intersect(tile, t->cover);
+	struct rect area = area_for(t, tile, part);
 	OPJ_UINT32 list[JP2_MAX_COMPONENTS];
 	int place[JP2_MAX_CHANNELS] = {0};
 	OPJ_UINT32 n = list_components(t, from, end, list, place);
@@ -531,7 +534,8 @@ static uint64_t plane_bytes(const struct task *t)
 	}
 	/* Chroma beside opacity becomes as large as luma. */
 	if (t->model == MODEL_YCC && t->alpha)
-		bytes += 2 * ((uint64_t)first.w + 64) * first.h + resample_memory(first.w, first.w) + resample_memory(first.h, first.h);
+		bytes += 2 * ((uint64_t)first.w + 64) * first.h + resample_memory(first.w, first.w) +
+			 resample_memory(first.h, first.h);
 	return bytes;
 }
 

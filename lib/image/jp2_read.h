@@ -5,9 +5,9 @@
 #include "decoder.h"
 
 /*
- * JPEG 2000 by OpenJPEG: JP2 files and raw codestreams. Read: up to 8 unsigned bits, gray, RGB and sYCC with subsampled
- * chroma, palettes, opacity; any progression, tiling, image offset. Only the tiles that a region touches are read, each
- * at the resolution that is enough.
+ * JPEG 2000 by OpenJPEG: JP2, JPX and raw codestreams of up to 24 bits, in gray, RGB, sYCC with subsampled chroma, CMYK
+ * and Lab, with palettes and opacity. Only the tiles that a region touches are read, each at the resolution that is enough;
+ * of high throughput (HTJ2K) whole.
  */
 extern const struct decoder jp2_decoder;
 

@@ -17,7 +17,8 @@ from make_images import adobe_like_profile
 W, H = 97, 67
 CORPUS = Path(__file__).parent.parent / "fuzz" / "corpus" / "fuzz_jp2"
 COLOURS = ((0, 1), (0, 2), (0, 3))
-GRAY, RGB, YCC, CMYK, LAB = 17, 16, 18, 12, 14
+CIELAB = 14
+GRAY, RGB, YCC, CMYK, LAB = (enumerated(space) for space in (17, 16, 18, 12, CIELAB))
 
 
 def few_bits(picture, bits):
@@ -34,8 +35,8 @@ def opacity(w=W, h=H):
     return np.rint(np.tile(np.linspace(0, 255, w), (h, 1))).astype(np.uint8)
 
 
-def wrapped(stream, components, *boxes, w=W, h=H):
-    return jp2(stream, w, h, components, *boxes)
+def wrapped(stream, components, *boxes):
+    return jp2(stream, W, H, components, *boxes)
 
 
 def depths():
@@ -48,19 +49,19 @@ def depths():
             yield Kind(f"signed{bits}.j2k", compressed(signed(samples, bits), bits=bits, is_signed=True), want, half=half)
     for bits in (4, 8, 10, 12, 16):
         samples, want = few_bits(deep, bits)
-        yield Kind(f"rgb{bits}.jp2", wrapped(compressed(samples, bits=bits), 3, enumerated(RGB)), want)
-        yield Kind(f"rgb{bits}-signed.jp2", wrapped(compressed(signed(samples, bits), bits=bits, is_signed=True), 3, enumerated(RGB)),
+        yield Kind(f"rgb{bits}.jp2", wrapped(compressed(samples, bits=bits), 3, RGB), want)
+        yield Kind(f"rgb{bits}-signed.jp2", wrapped(compressed(signed(samples, bits), bits=bits, is_signed=True), 3, RGB),
                    want)
     yield Kind("rgb12-lossy.j2k", compressed(deep >> 4, "-I", "-r", "8", bits=12), rounded(deep), mean=2, most=12, seam=2)
     for name, mixture in (("8-12-5", (8, 12, 5)), ("4-8-1", (4, 8, 1)), ("16-8-8", (16, 8, 8))):
         planes = [few_bits(deep[..., i], bits) for i, bits in enumerate(mixture)]
         stream = merged(*((compressed(p, "-n", "4", bits=b), 1, 1) for (p, _), b in zip(planes, mixture)), w=W, h=H)
-        yield Kind(f"mixed-{name}.jp2", wrapped(stream, 3, enumerated(RGB)), np.dstack([want for _, want in planes]),
+        yield Kind(f"mixed-{name}.jp2", wrapped(stream, 3, RGB), np.dstack([want for _, want in planes]),
                    half=60 if 1 in mixture else 12)
     stream = merged((compressed(scene()[..., 0], "-n", "4"), 1, 1),
                     (compressed(signed(scene()[..., 1], 8), "-n", "4", is_signed=True), 1, 1),
                     (compressed(scene()[..., 2], "-n", "4"), 1, 1), w=W, h=H)
-    yield Kind("signed-green.jp2", wrapped(stream, 3, enumerated(RGB)), scene())
+    yield Kind("signed-green.jp2", wrapped(stream, 3, RGB), scene())
     bilevel = gray_scene() > 128
     yield Kind("bilevel.jpx", wrapped(compressed(~bilevel, bits=1), 1, enumerated(0)), bilevel * np.uint8(255), half=140)
     yield Kind("bilevel2.jpx", wrapped(compressed(bilevel, bits=1), 1, enumerated(15)), bilevel * np.uint8(255), half=140)
@@ -85,67 +86,67 @@ def palettes():
     ramp = np.stack([level, 255 - level, np.rint(128 + 100 * np.sin(level / 40))], -1).astype(np.int64)
     index = compressed(gray_scene())
     want = ramp[gray_scene()].astype(np.uint8)
-    yield Kind("palette.jp2", wrapped(index, 1, enumerated(RGB), columns(ramp, 8, 8, 8), RGB_MAP), want)
-    yield Kind("palette-swapped.jp2", wrapped(index, 1, enumerated(RGB), columns(ramp[:, ::-1], 8, 8, 8),
+    yield Kind("palette.jp2", wrapped(index, 1, RGB, columns(ramp, 8, 8, 8), RGB_MAP), want)
+    yield Kind("palette-swapped.jp2", wrapped(index, 1, RGB, columns(ramp[:, ::-1], 8, 8, 8),
                                               mapped((0, 2), (0, 1), (0, 0))), want)
-    yield Kind("palette-defined.jp2", wrapped(index, 1, enumerated(RGB), columns(ramp[:, ::-1], 8, 8, 8), RGB_MAP,
+    yield Kind("palette-defined.jp2", wrapped(index, 1, RGB, columns(ramp[:, ::-1], 8, 8, 8), RGB_MAP,
                                               definitions((0, 3), (0, 2), (0, 1))), want)
-    yield Kind("palette-signed.jp2", wrapped(index, 1, enumerated(RGB), columns(ramp - 128, 8, 8, 8, sign=128), RGB_MAP), want)
-    yield Kind("palette5.jp2", wrapped(index, 1, enumerated(RGB), columns(ramp >> 3, 5, 5, 5), RGB_MAP),
+    yield Kind("palette-signed.jp2", wrapped(index, 1, RGB, columns(ramp - 128, 8, 8, 8, sign=128), RGB_MAP), want)
+    yield Kind("palette5.jp2", wrapped(index, 1, RGB, columns(ramp >> 3, 5, 5, 5), RGB_MAP),
                np.rint((ramp >> 3) * 255 / 31)[gray_scene()].astype(np.uint8))
     deep = ramp * 257
-    yield Kind("palette16.jp2", wrapped(index, 1, enumerated(RGB), columns(deep, 16, 16, 16), RGB_MAP), want)
-    yield Kind("palette-mixed.jp2", wrapped(index, 1, enumerated(RGB), columns(ramp * (257, 1, 16), 16, 8, 12), RGB_MAP),
+    yield Kind("palette16.jp2", wrapped(index, 1, RGB, columns(deep, 16, 16, 16), RGB_MAP), want)
+    yield Kind("palette-mixed.jp2", wrapped(index, 1, RGB, columns(ramp * (257, 1, 16), 16, 8, 12), RGB_MAP),
                np.rint(ramp * (1, 1, 255 * 16 / 4095))[gray_scene()].astype(np.uint8))
     wide = np.arange(1000)
     wide = np.stack([wide * 65, 65535 - wide * 60, 20000 + wide * 30], -1)
     steps = deep_scene(channels=1) >> 6
-    yield Kind("palette1000.jp2", wrapped(compressed(steps, bits=10), 1, enumerated(RGB), columns(wide, 16, 16, 16), RGB_MAP),
+    yield Kind("palette1000.jp2", wrapped(compressed(steps, bits=10), 1, RGB, columns(wide, 16, 16, 16), RGB_MAP),
                rounded(wide[np.minimum(steps, 999)]))
     four = np.concatenate([ramp, level[:, None]], -1)
     yield Kind("palette-opacity.jp2",
-               wrapped(index, 1, enumerated(RGB), columns(four, 8, 8, 8, 8), mapped((0, 0), (0, 1), (0, 2), (0, 3)),
+               wrapped(index, 1, RGB, columns(four, 8, 8, 8, 8), mapped((0, 0), (0, 1), (0, 2), (0, 3)),
                        definitions(*COLOURS, (1, 0))), four[gray_scene()].astype(np.uint8), most=2)
-    yield Kind("palette-gray.jp2", wrapped(index, 1, enumerated(GRAY), columns(ramp[:, 1:2], 8), mapped((0, 0))),
+    yield Kind("palette-gray.jp2", wrapped(index, 1, GRAY, columns(ramp[:, 1:2], 8), mapped((0, 0))),
                want[..., 1])
-    yield Kind("palette-ycc.jp2", wrapped(index, 1, enumerated(YCC), columns(ycc(ramp[None])[0], 8, 8, 8), RGB_MAP), want,
+    yield Kind("palette-ycc.jp2", wrapped(index, 1, YCC, columns(ycc(ramp[None])[0], 8, 8, 8), RGB_MAP), want,
                mean=1, most=2)
     both = merged((compressed(gray_scene(), "-n", "4"), 1, 1), (compressed(opacity(), "-n", "4"), 1, 1), w=W, h=H)
     yield Kind("palette-and-opacity.jp2",
-               wrapped(both, 2, enumerated(RGB), columns(ramp, 8, 8, 8), mapped((0, 0), (0, 1), (0, 2), (1, None)),
+               wrapped(both, 2, RGB, columns(ramp, 8, 8, 8), mapped((0, 0), (0, 1), (0, 2), (1, None)),
                        definitions(*COLOURS, (1, 0))), np.dstack([want, opacity()]), most=2)
 
 
 def channels():
     o, gray, deep = opacity(), gray_scene(), deep_scene()
     rgba = np.dstack([scene(), o])
-    yield Kind("swapped.jp2", wrapped(compressed(scene()[..., ::-1]), 3, enumerated(RGB), definitions(*COLOURS[::-1])), scene())
-    yield Kind("rgba.jp2", wrapped(compressed(rgba), 4, enumerated(RGB), definitions(*COLOURS, (1, 0))), rgba, most=2)
+    yield Kind("swapped.jp2", wrapped(compressed(scene()[..., ::-1]), 3, RGB, definitions(*COLOURS[::-1])), scene())
+    yield Kind("rgba.jp2", wrapped(compressed(rgba), 4, RGB, definitions(*COLOURS, (1, 0))), rgba, most=2)
     yield Kind("rgba.j2k", compressed(rgba), rgba, most=2)
-    yield Kind("argb.jp2", wrapped(compressed(rgba[..., (3, 0, 1, 2)], "-mct", "0"), 4, enumerated(RGB),
+    yield Kind("argb.jp2", wrapped(compressed(rgba[..., (3, 0, 1, 2)], "-mct", "0"), 4, RGB,
                                    definitions((1, 0), *COLOURS)), rgba, most=2)
-    yield Kind("unspecified.jp2", wrapped(compressed(rgba), 4, enumerated(RGB), definitions(*COLOURS, (65535, 65535))), scene())
-    yield Kind("undefined.jp2", wrapped(compressed(rgba), 4, enumerated(RGB)), scene())
-    yield Kind("gray-alpha.jp2", wrapped(compressed(np.dstack([gray, o])), 2, enumerated(GRAY), definitions((0, 1), (1, 0))),
+    yield Kind("unspecified.jp2", wrapped(compressed(rgba), 4, RGB, definitions(*COLOURS, (65535, 65535))), scene())
+    yield Kind("undefined.jp2", wrapped(compressed(rgba), 4, RGB), scene())
+    yield Kind("gray-alpha.jp2", wrapped(compressed(np.dstack([gray, o])), 2, GRAY, definitions((0, 1), (1, 0))),
                np.dstack([gray, o]), most=2)
-    yield Kind("gray-alpha-of-1.jp2", wrapped(compressed(np.dstack([gray, o])), 2, enumerated(GRAY),
+    yield Kind("gray-alpha-of-1.jp2", wrapped(compressed(np.dstack([gray, o])), 2, GRAY,
                                               definitions((0, 1), (1, 1))), np.dstack([gray, o]), most=2)
     yield Kind("gray-alpha.j2k", compressed(np.dstack([gray, o])), np.dstack([gray, o]), most=2)
-    yield Kind("single-rgb.jp2", wrapped(compressed(gray), 1, enumerated(RGB)), gray)
+    yield Kind("single-rgb.jp2", wrapped(compressed(gray), 1, RGB), gray)
     deep_o = o.astype(np.uint16) * 257
-    yield Kind("rgba16.jp2", wrapped(compressed(np.dstack([deep, deep_o]), bits=16), 4, enumerated(RGB),
+    yield Kind("rgba16.jp2", wrapped(compressed(np.dstack([deep, deep_o]), bits=16), 4, RGB,
                                      definitions(*COLOURS, (1, 0))), np.dstack([rounded(deep), o]), most=2)
     mask = np.tile(np.arange(W) >= 48, (H, 1))
     stream = merged((compressed(deep_scene(channels=1), "-n", "4", bits=16), 1, 1),
                     (compressed(mask, "-n", "4", bits=1), 1, 1), w=W, h=H)
-    yield Kind("gray16-mask.jp2", wrapped(stream, 2, enumerated(GRAY), definitions((0, 1), (1, 0))),
+    yield Kind("gray16-mask.jp2", wrapped(stream, 2, GRAY, definitions((0, 1), (1, 0))),
                np.dstack([rounded(deep_scene(channels=1)), mask * np.uint8(255)]), half=140, seam=2)
     # What was multiplied by little has lost colour.
     faded = np.rint(scene() * (o[..., None] / 255)).astype(np.uint8)
-    yield Kind("premultiplied.jp2", wrapped(compressed(np.dstack([faded, o])), 4, enumerated(RGB),
+    yield Kind("premultiplied.jp2", wrapped(compressed(np.dstack([faded, o])), 4, RGB,
                                             definitions(*COLOURS, (2, 0))), rgba, mean=.6, most=2)
     faded = np.rint(deep * (deep_o[..., None] / 65535)).astype(np.uint16)
-    yield Kind("premultiplied16.jp2", wrapped(compressed(np.dstack([faded, deep_o]), bits=16), 4, enumerated(RGB),
+    yield Kind("premultiplied16.jp2", wrapped(compressed(np.dstack([faded, deep_o]), bits=16), 4, RGB,
                                               definitions(*COLOURS, (2, 0))), np.dstack([rounded(deep), o]), mean=.6, most=2)
 
 
@@ -173,28 +174,28 @@ def sampled():
                        ("odd", (3, 3))):
         for corner in ((0, 0), (1, 1), (6, 3)):
             stream = subsampled(planes, ((1, 1), step, step), *corner)
-            yield Kind(f"ycc{name}-{corner[0]}{corner[1]}.jp2", wrapped(stream, 3, enumerated(YCC)), scene(), mean=1.2,
+            yield Kind(f"ycc{name}-{corner[0]}{corner[1]}.jp2", wrapped(stream, 3, YCC), scene(), mean=1.2,
                        most=6 * max(step))
     stream = subsampled(planes, ((1, 1), (2, 2), (2, 2)))
     yield Kind("ycc420.j2k", stream, scene(), mean=1, most=6)
-    yield Kind("ycc420-rgb.jp2", wrapped(stream, 3, enumerated(RGB)), scene(), mean=1, most=6)
+    yield Kind("ycc420-rgb.jp2", wrapped(stream, 3, RGB), scene(), mean=1, most=6)
     yield Kind("ycbcr2-420.jpx", wrapped(stream, 3, enumerated(3)), scene(), mean=1, most=6)
     for corner in ((0, 0), (1, 1)):
         stream = subsampled([*planes, opacity()], ((1, 1), (2, 2), (2, 2), (1, 1)), *corner)
-        yield Kind(f"ycc420-alpha-{corner[0]}.jp2", wrapped(stream, 4, enumerated(YCC), definitions(*COLOURS, (1, 0))),
+        yield Kind(f"ycc420-alpha-{corner[0]}.jp2", wrapped(stream, 4, YCC, definitions(*COLOURS, (1, 0))),
                    np.dstack([scene(), opacity()]), mean=1, most=10)
     for bits in (10, 16):
         most = 2 ** bits - 1
         deep = list(ycc(scene() * (most / 255), most).transpose(2, 0, 1))
-        yield Kind(f"ycc444-{bits}.jp2", wrapped(compressed(np.dstack(deep), "-mct", "0", bits=bits), 3, enumerated(YCC)),
+        yield Kind(f"ycc444-{bits}.jp2", wrapped(compressed(np.dstack(deep), "-mct", "0", bits=bits), 3, YCC),
                    scene(), mean=1, most=2)
         stream = subsampled(deep, ((1, 1), (2, 2), (2, 2)), bits=bits)
-        yield Kind(f"ycc420-{bits}.jp2", wrapped(stream, 3, enumerated(YCC)), scene(), mean=1, most=6)
+        yield Kind(f"ycc420-{bits}.jp2", wrapped(stream, 3, YCC), scene(), mean=1, most=6)
     # All of it with fewer samples than the grid: shown at the grid's size.
     for step in ((2, 1), (2, 2)):
         stream = subsampled(list(scene().transpose(2, 0, 1)), (step,) * 3)
-        yield Kind(f"all-{step[0]}{step[1]}.jp2", wrapped(stream, 3, enumerated(RGB)), scene(), mean=1, most=8)
-        yield Kind(f"gray-{step[0]}{step[1]}.jp2", wrapped(subsampled([gray_scene()], (step,)), 1, enumerated(GRAY)),
+        yield Kind(f"all-{step[0]}{step[1]}.jp2", wrapped(stream, 3, RGB), scene(), mean=1, most=8)
+        yield Kind(f"gray-{step[0]}{step[1]}.jp2", wrapped(subsampled([gray_scene()], (step,)), 1, GRAY),
                    gray_scene(), mean=1, most=8)
 
 
@@ -234,7 +235,7 @@ def lab_samples(rgb, bits, ranges=(100, 170, 200), offsets=(0, .5, .375)):
 
 
 def lab_colour(*parameters):
-    return box(b"colr", struct.pack(f">BBBI{len(parameters)}I", 1, 0, 0, LAB, *parameters))
+    return box(b"colr", struct.pack(f">BBBI{len(parameters)}I", 1, 0, 0, CIELAB, *parameters))
 
 
 def converted(samples, icc, mode):
@@ -264,18 +265,18 @@ def any_profile(icc):
 def colours():
     ink = np.dstack([255 - scene(), opacity() // 2])
     for name, samples, bits in (("8", ink, 8), ("16", ink.astype(np.uint16) * 257, 16), ("12", ink.astype(np.uint16) * 16, 12)):
-        yield Kind(f"cmyk{name}.jp2", wrapped(compressed(samples, bits=bits), 4, enumerated(CMYK)),
+        yield Kind(f"cmyk{name}.jp2", wrapped(compressed(samples, bits=bits), 4, CMYK),
                    printed(samples / (2 ** bits - 1)), most=3)
     lab = compressed(np.dstack([ink, opacity()]))
-    yield Kind("cmyk-alpha.jp2", wrapped(lab, 5, enumerated(CMYK), definitions(*COLOURS, (0, 4), (1, 0))),
+    yield Kind("cmyk-alpha.jp2", wrapped(lab, 5, CMYK, definitions(*COLOURS, (0, 4), (1, 0))),
                np.dstack([printed(ink / 255), opacity()]), most=3)
-    yield Kind("kymc.jp2", wrapped(compressed(ink[..., ::-1], "-mct", "0"), 4, enumerated(CMYK),
+    yield Kind("kymc.jp2", wrapped(compressed(ink[..., ::-1], "-mct", "0"), 4, CMYK,
                                    definitions((0, 4), *COLOURS[::-1])), printed(ink / 255), most=3)
 
     # Eight bits of Lab are coarse, and its range for b* does not hold the scene's blue.
     bits8, inside = lab_samples(scene(), 8), np.minimum(scene(), 160)
-    yield Kind("lab8.jpx", wrapped(compressed(bits8, "-mct", "0"), 3, enumerated(LAB)), scene(), mean=1.5, most=9)
-    yield Kind("lab16.jpx", wrapped(compressed(lab_samples(scene(), 16), "-mct", "0", bits=16), 3, enumerated(LAB)), scene(),
+    yield Kind("lab8.jpx", wrapped(compressed(bits8, "-mct", "0"), 3, LAB), scene(), mean=1.5, most=9)
+    yield Kind("lab16.jpx", wrapped(compressed(lab_samples(scene(), 16), "-mct", "0", bits=16), 3, LAB), scene(),
                mean=.6, most=2)
     signs = signed(lab_samples(scene(), 8, (100, 255, 255), (0, .5, .5)), 8)
     for name, more in (("", ()), ("-d50", (0x00443530,))):
@@ -300,7 +301,7 @@ def colours():
                                              profile(gray_profile())), want)
     yield Kind("broken-profile.jp2", wrapped(compressed(scene()), 3, profile(b"\0" * 16 + b"RGB " + b"\0" * 200)), scene())
     yield Kind("second-colour.jpx", wrapped(compressed(scene()), 3, box(b"colr", b"\4\0\0" + b"vendor's own 1234"), enumerated(21),
-                                            enumerated(RGB), enumerated(YCC)), scene())
+                                            RGB, YCC), scene())
 
 
 def structure():
@@ -363,7 +364,7 @@ def boxes():
     stream, other = compressed(picture), compressed(255 - picture)
     swapped = compressed(picture[..., ::-1])
     swap = definitions(*COLOURS[::-1])
-    header = box(b"jp2h", image_header() + enumerated(RGB))
+    header = box(b"jp2h", image_header() + RGB)
     code, note = box(b"jp2c", stream), box(b"xml ", b"<note/>")
     need = box(b"rreq", b"\1\xc0\x40\0\1\0\5\x80\0\0")
     for name, content in {
@@ -375,16 +376,16 @@ def boxes():
             "garbage-behind.jp2": (header, code, b"\xff\xfe garbage that is no box"),
             "code-first-garbage.jp2": (code, b"\xff\xfe garbage that is no box"),
             "no-colour.jp2": (box(b"jp2h", image_header()), code),
-            "bpcc.jp2": (box(b"jp2h", image_header() + box(b"bpcc", b"\7\7\7") + enumerated(RGB)), code),
+            "bpcc.jp2": (box(b"jp2h", image_header() + box(b"bpcc", b"\7\7\7") + RGB), code),
             "reader-requirements.jpx": (need, header, code),
             "several.jpx": (need, header, code, box(b"jp2c", other)),
-            "several-headers.jpx": (need, header, box(b"jpch", image_header()), box(b"jplh", box(b"cgrp", enumerated(RGB))),
-                                    box(b"jpch", image_header()), box(b"jplh", box(b"cgrp", enumerated(YCC)) + swap),
+            "several-headers.jpx": (need, header, box(b"jpch", image_header()), box(b"jplh", box(b"cgrp", RGB)),
+                                    box(b"jpch", image_header()), box(b"jplh", box(b"cgrp", YCC) + swap),
                                     code, box(b"jp2c", other)),
             "own-headers.jpx": (need, box(b"jp2c", swapped), box(b"jpch", image_header()),
-                                box(b"jplh", box(b"cgrp", enumerated(RGB)) + swap)),
-            "layer-over-file.jpx": (box(b"jp2h", image_header() + enumerated(YCC)),
-                                    box(b"jplh", box(b"cgrp", enumerated(RGB)) + swap), box(b"jp2c", swapped))}.items():
+                                box(b"jplh", box(b"cgrp", RGB) + swap)),
+            "layer-over-file.jpx": (box(b"jp2h", image_header() + YCC),
+                                    box(b"jplh", box(b"cgrp", RGB) + swap), box(b"jp2c", swapped))}.items():
         yield Kind(name, file_of(*content, brand=b"jp2 " if name.endswith("2") else b"jpx "), picture)
 
 
@@ -396,11 +397,11 @@ def refusals():
     picture = scene()
     stream, tiled = compressed(picture), compressed(picture, "-t", "50,50")
     for name, data in {"cut-tile": cut(tiled, 60), "cut-half": cut(tiled, len(tiled) // 2), "cut-head": tiled[:60],
-                       "no-code": file_of(box(b"jp2h", image_header() + enumerated(RGB))),
+                       "no-code": file_of(box(b"jp2h", image_header() + RGB)),
                        "long-box": file_of(box(b"jp2h", image_header()), struct.pack(">I4sQ", 1, b"jp2c", 1 << 60) + stream),
-                       "few-channels": wrapped(stream, 3, enumerated(CMYK)),
-                       "no-mapping": wrapped(compressed(gray_scene()), 1, enumerated(RGB), columns([[1, 2, 3]], 8, 8, 8)),
-                       "short-palette": wrapped(compressed(gray_scene()), 1, enumerated(RGB), RGB_MAP,
+                       "few-channels": wrapped(stream, 3, CMYK),
+                       "no-mapping": wrapped(compressed(gray_scene()), 1, RGB, columns([[1, 2, 3]], 8, 8, 8)),
+                       "short-palette": wrapped(compressed(gray_scene()), 1, RGB, RGB_MAP,
                                                 box(b"pclr", b"\1\0\3\7\7\7 too short"))}.items():
         yield Refusal(f"{name}.jp2", data, 500, "damaged")
     deep = bytearray(compressed(gray_scene()))
@@ -414,9 +415,9 @@ def refusals():
             "nine": compressed(np.dstack([picture] * 3), "-mct", "0"), "five": compressed(np.dstack([four, opacity()])),
             "romm": wrapped(stream, 3, enumerated(21)), "ycck": wrapped(compressed(four), 4, enumerated(13)),
             "lab-d65": wrapped(stream, 3, lab_colour(100, 0, 170, 128, 200, 96, 0x00443635)),
-            "halved-opacity": wrapped(halves, 4, enumerated(RGB), definitions(*COLOURS, (1, 0))),
-            "two-chromas": wrapped(chroma, 3, enumerated(YCC)),
-            "fragments": file_of(box(b"jp2h", image_header() + enumerated(RGB)), box(b"ftbl", b"\0" * 20))}.items():
+            "halved-opacity": wrapped(halves, 4, RGB, definitions(*COLOURS, (1, 0))),
+            "two-chromas": wrapped(chroma, 3, YCC),
+            "fragments": file_of(box(b"jp2h", image_header() + RGB), box(b"ftbl", b"\0" * 20))}.items():
         yield Refusal(f"{name}.jpx", data, 501, "unsupported")
 
 
