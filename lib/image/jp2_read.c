@@ -356,15 +356,15 @@ static void scale(const struct jp2_channel *c, const OPJ_INT32 *from, void *to, 
 	}
 }
 
-/* What is decoded of a tile to get a part of it: OpenJPEG 2.5.0 gets parts wrong whose blocks are of high throughput. */
+/* What is decoded of a tile to get a part of it: OpenJPEG 2.5.0 gets parts wrong where blocks are of high throughput. */
 static struct rect area_for(const struct task *t, struct rect tile, struct rect part)
 {
 	return t->h->coding.high_throughput ? tile : part;
 }
 
 /* Of what was decoded, the part that is wanted. */
-static bool put_samples(const struct task *t, int channel, const opj_image_comp_t *c, struct rect area, struct rect part,
-			struct image *out, struct error *err)
+static bool put_samples(const struct task *t, int channel, const opj_image_comp_t *c, struct rect area,
+			struct rect part, struct image *out, struct error *err)
 {
 	struct rect all = samples_of(t, channel, t->cover), s = samples_of(t, channel, part);
 	struct rect got = samples_of(t, channel, area);

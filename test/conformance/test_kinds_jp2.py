@@ -46,13 +46,15 @@ def depths():
         half = 60 if bits == 1 else 12
         yield Kind(f"gray{bits}.j2k", compressed(samples, bits=bits), want, half=half)
         if bits > 1:
-            yield Kind(f"signed{bits}.j2k", compressed(signed(samples, bits), bits=bits, is_signed=True), want, half=half)
+            stream = compressed(signed(samples, bits), bits=bits, is_signed=True)
+            yield Kind(f"signed{bits}.j2k", stream, want, half=half)
     for bits in (4, 8, 10, 12, 16):
         samples, want = few_bits(deep, bits)
         yield Kind(f"rgb{bits}.jp2", wrapped(compressed(samples, bits=bits), 3, RGB), want)
-        yield Kind(f"rgb{bits}-signed.jp2", wrapped(compressed(signed(samples, bits), bits=bits, is_signed=True), 3, RGB),
-                   want)
-    yield Kind("rgb12-lossy.j2k", compressed(deep >> 4, "-I", "-r", "8", bits=12), rounded(deep), mean=2, most=12, seam=2)
+        stream = compressed(signed(samples, bits), bits=bits, is_signed=True)
+        yield Kind(f"rgb{bits}-signed.jp2", wrapped(stream, 3, RGB), want)
+    stream = compressed(deep >> 4, "-I", "-r", "8", bits=12)
+    yield Kind("rgb12-lossy.j2k", stream, rounded(deep), mean=2, most=12, seam=2)
     for name, mixture in (("8-12-5", (8, 12, 5)), ("4-8-1", (4, 8, 1)), ("16-8-8", (16, 8, 8))):
         planes = [few_bits(deep[..., i], bits) for i, bits in enumerate(mixture)]
         stream = merged(*((compressed(p, "-n", "4", bits=b), 1, 1) for (p, _), b in zip(planes, mixture)), w=W, h=H)
@@ -63,8 +65,9 @@ def depths():
                     (compressed(scene()[..., 2], "-n", "4"), 1, 1), w=W, h=H)
     yield Kind("signed-green.jp2", wrapped(stream, 3, RGB), scene())
     bilevel = gray_scene() > 128
-    yield Kind("bilevel.jpx", wrapped(compressed(~bilevel, bits=1), 1, enumerated(0)), bilevel * np.uint8(255), half=140)
-    yield Kind("bilevel2.jpx", wrapped(compressed(bilevel, bits=1), 1, enumerated(15)), bilevel * np.uint8(255), half=140)
+    want = bilevel * np.uint8(255)
+    yield Kind("bilevel.jpx", wrapped(compressed(~bilevel, bits=1), 1, enumerated(0)), want, half=140)
+    yield Kind("bilevel2.jpx", wrapped(compressed(bilevel, bits=1), 1, enumerated(15)), want, half=140)
 
 
 def columns(table, *bits, sign=0):
@@ -146,8 +149,9 @@ def channels():
     yield Kind("premultiplied.jp2", wrapped(compressed(np.dstack([faded, o])), 4, RGB,
                                             definitions(*COLOURS, (2, 0))), rgba, mean=.6, most=2)
     faded = np.rint(deep * (deep_o[..., None] / 65535)).astype(np.uint16)
-    yield Kind("premultiplied16.jp2", wrapped(compressed(np.dstack([faded, deep_o]), bits=16), 4, RGB,
-                                              definitions(*COLOURS, (2, 0))), np.dstack([rounded(deep), o]), mean=.6, most=2)
+    stream = compressed(np.dstack([faded, deep_o]), bits=16)
+    yield Kind("premultiplied16.jp2", wrapped(stream, 4, RGB, definitions(*COLOURS, (2, 0))),
+               np.dstack([rounded(deep), o]), mean=.6, most=2)
 
 
 def ycc(rgb, most=255):
@@ -170,8 +174,8 @@ def subsampled(planes, steps, x0=0, y0=0, bits=8):
 def sampled():
     planes = list(ycc(scene()).transpose(2, 0, 1))
     # Between the points that have chroma, and beyond the last ones, it is a guess.
-    for name, step in (("444", (1, 1)), ("422", (2, 1)), ("440", (1, 2)), ("420", (2, 2)), ("411", (4, 1)), ("410", (4, 4)),
-                       ("odd", (3, 3))):
+    for name, step in (("444", (1, 1)), ("422", (2, 1)), ("440", (1, 2)), ("420", (2, 2)), ("411", (4, 1)),
+                       ("410", (4, 4)), ("odd", (3, 3))):
         for corner in ((0, 0), (1, 1), (6, 3)):
             stream = subsampled(planes, ((1, 1), step, step), *corner)
             yield Kind(f"ycc{name}-{corner[0]}{corner[1]}.jp2", wrapped(stream, 3, YCC), scene(), mean=1.2,
@@ -199,11 +203,12 @@ def sampled():
                    gray_scene(), mean=1, most=8)
 
 
-# Where black is nought to three inks and all, in the square root of linear light, of 4096 (lib/image/press.h).
+# What is printed with no ink, cyan, magenta, both, yellow, and so on: square roots of linear light, of 4096
+# (lib/image/press.h).
 PRIMARIES = np.array((
     (4096, 4096, 4096), (-814, 2665, 3805), (3751, 530, 2098), (677, 704, 2196), (4096, 3860, 528), (-91, 2529, 1160),
-    (3769, 441, 544), (787, 787, 829), (531, 479, 492), (-341, 271, 531), (531, -193, 228), (8, -227, 71), (429, 416, -78),
-    (-333, 319, 0), (518, -54, -284), (0, 0, 0))) / 4096
+    (3769, 441, 544), (787, 787, 829), (531, 479, 492), (-341, 271, 531), (531, -193, 228), (8, -227, 71),
+    (429, 416, -78), (-333, 319, 0), (518, -54, -284), (0, 0, 0))) / 4096
 
 
 def srgb(light):
@@ -213,8 +218,10 @@ def srgb(light):
 
 def printed(ink):
     """CMYK, 1 is full ink, without a profile."""
-    root = sum(np.prod([ink[..., i] if spot >> i & 1 else 1 - ink[..., i] for i in range(4)], 0)[..., None] * PRIMARIES[spot]
-               for spot in range(16))
+    root = 0
+    for spot, primary in enumerate(PRIMARIES):
+        share = np.prod([ink[..., i] if spot >> i & 1 else 1 - ink[..., i] for i in range(4)], 0)
+        root += share[..., None] * primary
     return np.rint(srgb(np.maximum(root, 0) ** 2)).astype(np.uint8)
 
 
@@ -264,58 +271,60 @@ def any_profile(icc):
 
 def colours():
     ink = np.dstack([255 - scene(), opacity() // 2])
-    for name, samples, bits in (("8", ink, 8), ("16", ink.astype(np.uint16) * 257, 16), ("12", ink.astype(np.uint16) * 16, 12)):
-        yield Kind(f"cmyk{name}.jp2", wrapped(compressed(samples, bits=bits), 4, CMYK),
+    for bits in (8, 12, 16):
+        samples = np.rint(ink * ((2 ** bits - 1) / 255)).astype(np.uint16)
+        yield Kind(f"cmyk{bits}.jp2", wrapped(compressed(samples, bits=bits), 4, CMYK),
                    printed(samples / (2 ** bits - 1)), most=3)
-    lab = compressed(np.dstack([ink, opacity()]))
-    yield Kind("cmyk-alpha.jp2", wrapped(lab, 5, CMYK, definitions(*COLOURS, (0, 4), (1, 0))),
+    five = compressed(np.dstack([ink, opacity()]))
+    yield Kind("cmyk-alpha.jp2", wrapped(five, 5, CMYK, definitions(*COLOURS, (0, 4), (1, 0))),
                np.dstack([printed(ink / 255), opacity()]), most=3)
     yield Kind("kymc.jp2", wrapped(compressed(ink[..., ::-1], "-mct", "0"), 4, CMYK,
                                    definitions((0, 4), *COLOURS[::-1])), printed(ink / 255), most=3)
 
-    # Eight bits of Lab are coarse, and its range for b* does not hold the scene's blue.
-    bits8, inside = lab_samples(scene(), 8), np.minimum(scene(), 160)
-    yield Kind("lab8.jpx", wrapped(compressed(bits8, "-mct", "0"), 3, LAB), scene(), mean=1.5, most=9)
+    # Eight bits of Lab are coarse.
+    yield Kind("lab8.jpx", wrapped(compressed(lab_samples(scene(), 8), "-mct", "0"), 3, LAB), scene(), mean=1.5, most=9)
     yield Kind("lab16.jpx", wrapped(compressed(lab_samples(scene(), 16), "-mct", "0", bits=16), 3, LAB), scene(),
                mean=.6, most=2)
     signs = signed(lab_samples(scene(), 8, (100, 255, 255), (0, .5, .5)), 8)
+    stream = compressed(signs, "-mct", "0", is_signed=True)
     for name, more in (("", ()), ("-d50", (0x00443530,))):
-        yield Kind(f"lab-ranges{name}.jpx",
-                   wrapped(compressed(signs, "-mct", "0", is_signed=True), 3, lab_colour(100, 0, 255, 128, 255, 128, *more)),
-                   scene(), mean=1.5, most=9)
+        yield Kind(f"lab-ranges{name}.jpx", wrapped(stream, 3, lab_colour(100, 0, 255, 128, 255, 128, *more)), scene(),
+                   mean=1.5, most=9)
 
     # Inside of sRGB: at its edge a step of the one is many of the other.
     wide, mild = adobe_like_profile(), scene() // 4 + 96
     plain, deep, want = compressed(mild), deep_scene() // 4 + (96 << 8), converted(mild, wide, "RGB")
     yield Kind("profile.jp2", wrapped(plain, 3, profile(wide)), want, most=2)
     yield Kind("any-profile.jpx", wrapped(plain, 3, any_profile(wide)), want, most=2)
-    yield Kind("profile16.jp2", wrapped(compressed(deep, bits=16), 3, profile(wide)), converted(rounded(deep), wide, "RGB"),
-               mean=.6, most=2)
+    yield Kind("profile16.jp2", wrapped(compressed(deep, bits=16), 3, profile(wide)),
+               converted(rounded(deep), wide, "RGB"), mean=.6, most=2)
     yield Kind("profile-alpha.jp2", wrapped(compressed(np.dstack([mild, opacity()])), 4, profile(wide),
                                             definitions(*COLOURS, (1, 0))), np.dstack([want, opacity()]), most=3)
-    yield Kind("profile-of-ycc420.jp2", wrapped(subsampled(list(ycc(mild).transpose(2, 0, 1)), ((1, 1), (2, 2), (2, 2))),
-                                                3, profile(wide)), want, mean=1, most=8)
+    stream = subsampled(list(ycc(mild).transpose(2, 0, 1)), ((1, 1), (2, 2), (2, 2)))
+    yield Kind("profile-of-ycc420.jp2", wrapped(stream, 3, profile(wide)), want, mean=1, most=8)
     want = converted(gray_scene(), gray_profile(), "L")
     yield Kind("gray-profile.jp2", wrapped(compressed(gray_scene()), 1, profile(gray_profile())), want)
     yield Kind("gray-profile16.jp2", wrapped(compressed(gray_scene().astype(np.uint16) * 257, bits=16), 1,
                                              profile(gray_profile())), want)
-    yield Kind("broken-profile.jp2", wrapped(compressed(scene()), 3, profile(b"\0" * 16 + b"RGB " + b"\0" * 200)), scene())
-    yield Kind("second-colour.jpx", wrapped(compressed(scene()), 3, box(b"colr", b"\4\0\0" + b"vendor's own 1234"), enumerated(21),
-                                            RGB, YCC), scene())
+    stream, vendors = compressed(scene()), box(b"colr", b"\4\0\0" + b"vendor's own 1234")
+    yield Kind("broken-profile.jp2", wrapped(stream, 3, profile(b"\0" * 16 + b"RGB " + b"\0" * 200)), scene())
+    yield Kind("second-colour.jpx", wrapped(stream, 3, vendors, enumerated(21), RGB, YCC), scene())
 
 
 def structure():
     picture, gray = scene(), gray_scene()
     for order in ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL"):
         yield Kind(f"{order}.j2k", compressed(picture, "-p", order), picture)
-        yield Kind(f"{order}-tiles.j2k", compressed(picture, "-p", order, "-t", "40,30", "-c", "[16,16],[8,8]", "-b", "8,8",
-                                                    "-n", "3"), picture)
+        precincts = ("-c", "[16,16],[8,8]", "-b", "8,8", "-n", "3")
+        yield Kind(f"{order}-tiles.j2k", compressed(picture, "-p", order, "-t", "40,30", *precincts), picture)
         yield Kind(f"{order}-layers.j2k", compressed(picture, "-p", order, "-r", "30,9,1", "-t", "64,64"), picture)
     for name, words in {
             "offset": ("-d", "5,3"), "tile-offset": ("-d", "37,21", "-T", "5,3", "-t", "50,50", "-n", "4"),
-            "tiles-far": ("-d", "300,200", "-T", "290,190", "-t", "33,31", "-n", "3"), "levels0": ("-n", "1"), "levels6": ("-n", "7"),
-            "poc": ("-t", "64,64", "-n", "5", "-POC", "T1=0,0,1,3,3,RLCP/T1=3,0,1,5,3,CPRL"), "plt": ("-PLT", "-t", "50,50"),
-            "tlm": ("-TLM", "-t", "50,50"), "sop": ("-SOP",), "eph": ("-EPH",), "parts-r": ("-TP", "R", "-t", "50,50"),
+            "tiles-far": ("-d", "300,200", "-T", "290,190", "-t", "33,31", "-n", "3"),
+            "levels0": ("-n", "1"), "levels6": ("-n", "7"),
+            "poc": ("-t", "64,64", "-n", "5", "-POC", "T1=0,0,1,3,3,RLCP/T1=3,0,1,5,3,CPRL"),
+            "plt": ("-PLT", "-t", "50,50"), "tlm": ("-TLM", "-t", "50,50"), "sop": ("-SOP",), "eph": ("-EPH",),
+            "parts-r": ("-TP", "R", "-t", "50,50"),
             "parts-c": ("-TP", "C", "-p", "CPRL", "-PLT", "-TLM"), "parts-l": ("-TP", "L", "-r", "30,9,1"),
             "roi": ("-ROI", "c=0,U=12"), "comment": ("-C", "a comment"), "precincts": ("-c", "[32,32]", "-b", "16,16"),
             "blocks": ("-b", "4,64"), "no-mct": ("-mct", "0"), "guard": ("-GuardBits", "5")}.items():
@@ -340,7 +349,8 @@ def structure():
     for w, h in ((1, 1), (1, 40), (40, 1), (3, 2), (17, 16), (33, 31)):
         levels = ("-n", str(min(w, h).bit_length()))
         yield Kind(f"small-{w}x{h}.j2k", compressed(scene(w, h), *levels), scene(w, h), mean=1)
-        yield Kind(f"small-{w}x{h}-deep.j2k", compressed(deep_scene(w, h), *levels, bits=16), rounded(deep_scene(w, h)), mean=1)
+        deep = deep_scene(w, h)
+        yield Kind(f"small-{w}x{h}-deep.j2k", compressed(deep, *levels, bits=16), rounded(deep), mean=1)
 
 
 def long_box(kind, content):
@@ -370,7 +380,8 @@ def boxes():
     for name, content in {
             "between.jp2": (note, header, note, box(b"uuid", b"\0" * 40), code, note, note),
             "code-first.jp2": (code, header), "code-first-notes.jp2": (note, code, note, header, note),
-            "endless-code.jp2": (header, endless_box(b"jp2c", stream)), "long-code.jp2": (header, long_box(b"jp2c", stream)),
+            "endless-code.jp2": (header, endless_box(b"jp2c", stream)),
+            "long-code.jp2": (header, long_box(b"jp2c", stream)),
             "long-header.jp2": (long_box(b"jp2h", image_header() + long_box(b"colr", b"\1\0\0\0\0\0\x10")), code),
             "endless-colour.jp2": (box(b"jp2h", image_header() + endless_box(b"colr", b"\1\0\0\0\0\0\x10")), code),
             "garbage-behind.jp2": (header, code, b"\xff\xfe garbage that is no box"),
@@ -398,7 +409,7 @@ def refusals():
     stream, tiled = compressed(picture), compressed(picture, "-t", "50,50")
     for name, data in {"cut-tile": cut(tiled, 60), "cut-half": cut(tiled, len(tiled) // 2), "cut-head": tiled[:60],
                        "no-code": file_of(box(b"jp2h", image_header() + RGB)),
-                       "long-box": file_of(box(b"jp2h", image_header()), struct.pack(">I4sQ", 1, b"jp2c", 1 << 60) + stream),
+                       "long-box": file_of(box(b"jp2h", image_header()), struct.pack(">I4sQ", 1, b"jp2c", 1 << 60)),
                        "few-channels": wrapped(stream, 3, CMYK),
                        "no-mapping": wrapped(compressed(gray_scene()), 1, RGB, columns([[1, 2, 3]], 8, 8, 8)),
                        "short-palette": wrapped(compressed(gray_scene()), 1, RGB, RGB_MAP,

@@ -282,6 +282,23 @@ static void region_is_crop_of_full(void **state)
 		}
 }
 
+/* Where planes are deep, or chroma gets luma's grid. */
+static void estimates_hold(void **state)
+{
+	static const char *const files[] = {"deep.jp2", "cmyk.jp2", "ycc420-alpha.jp2"};
+	static const struct rect regions[] = {{0, 0, W, H}, {255, 127, 300, 200}, {511, 3, 17, 600}, {1002, 700, 1, 1}};
+	(void)state;
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+		for (size_t k = 0; k < sizeof regions / sizeof *regions; k++)
+			for (double step = 1; step < 20; step *= 1.7) {
+				struct arena *a = arena_open();
+				struct picture p = open_sample(a, files[i]);
+				struct image image = read_part(a, &p, regions[k], step);
+				assert_true(image.deep == (i < 2) && image.alpha == (i == 2));
+				arena_close(a);
+			}
+}
+
 /* Y, Cb and Cr as they are stored are the very picture, within 2 levels. */
 static void ycc_inside_is_the_same_picture(void **state)
 {
@@ -580,6 +597,7 @@ int main(void)
 		cmocka_unit_test(colours_at_every_step),
 		cmocka_unit_test(samples_lie_on_the_reference_grid),
 		cmocka_unit_test(region_is_crop_of_full),
+		cmocka_unit_test(estimates_hold),
 		cmocka_unit_test(ycc_inside_is_the_same_picture),
 		cmocka_unit_test(truncated_files_are_errors),
 		cmocka_unit_test(what_is_missing_is_missed),

@@ -9,6 +9,8 @@ import tempfile
 import numpy as np
 from PIL import Image
 
+from jp2_streams import compressed, merged
+
 
 def box(kind, content):
     return struct.pack(">I4s", 8 + len(content), kind) + content
@@ -105,6 +107,12 @@ def make(folder, board, wide_profile):
     rgba.putalpha(opacity)
     four = codestream(rgba, mct=1)
     write("alpha.jp2", jp2(four, w, h, 4, enumerated(16), definitions((0, 1), (0, 2), (0, 3), (1, 0))))
+    ink = np.dstack([board, ramp(w, h)]).astype(np.uint16) * 257
+    write("cmyk.jp2", jp2(compressed(ink, bits=16), w, h, 4, enumerated(12)))
+    planes = [np.asarray(plane) for plane in picture.convert("YCbCr").split()]
+    thin = merged(*((compressed(plane[::step, ::step]), step, step)
+                    for plane, step in zip((*planes, ramp(w, h)), (1, 2, 2, 1))), w=w, h=h)
+    write("ycc420-alpha.jp2", jp2(thin, w, h, 4, enumerated(18), definitions((0, 1), (0, 2), (0, 3), (1, 0))))
     write("unnamed.jp2", jp2(four, w, h, 4, enumerated(16)))
     write("romm.jp2", jp2(four, w, h, 4, enumerated(21)))
     swapped = codestream(Image.merge("RGB", picture.split()[::-1]))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""JPEG 2000 codestreams of kinds that no writer of Debian's has words for: out of what opj_compress writes, by moving its
-segments and packets about."""
+"""JPEG 2000 codestreams of kinds that no writer of Debian's has words for: out of what opj_compress writes, by moving
+its segments and packets about."""
 import os
 import struct
 import subprocess
@@ -19,9 +19,10 @@ def raw(planes, bits, is_signed):
 
 
 def source_file(planes, bits, is_signed):
-    """Name and content of a file by which opj_compress takes planes of that many bits, and its words for it. It knows raw
-    files of even depths from 4 to 16 bits. Others go as deeper signed ones, which have the same coefficients when they were
-    shifted as the standard would; beyond 16 bits as PGX of one plane, where signs are likewise a matter of the header."""
+    """Name and content of a file by which opj_compress takes planes of that many bits, and its words for it. It knows
+    raw files of even depths from 4 to 16 bits. Others go as deeper signed ones, which have the same coefficients when
+    they were shifted as the standard would; beyond 16 bits as PGX of one plane, where signs are likewise a matter of
+    the header."""
     if bits in range(4, 17, 2):
         return raw(planes, bits, is_signed)
     half = 0 if is_signed else 1 << (bits - 1)
@@ -40,7 +41,8 @@ def compressed(samples, *words, bits=8, is_signed=False):
         source, target = os.path.join(folder, name), os.path.join(folder, "out.j2k")
         with open(source, "wb") as file:
             file.write(content)
-        done = subprocess.run(["opj_compress", "-i", source, "-o", target, *words, *more], capture_output=True, text=True)
+        command = ["opj_compress", "-i", source, "-o", target, *words, *more]
+        done = subprocess.run(command, capture_output=True, text=True)
         assert os.path.exists(target), (words, done.stderr + done.stdout)
         with open(target, "rb") as file:
             stream = bytearray(file.read())
@@ -77,16 +79,18 @@ def put_together(segments, parts):
 
 
 def merged(*components, w, h, x0=0, y0=0):
-    """One codestream of w x h pixels out of some of one component each, (codestream, dx, dy), of one tile, one layer and as
-    many levels: by component, as their packets are then just laid end to end."""
+    """One codestream of w x h pixels out of some of one component each, (codestream, dx, dy), of one tile, one layer
+    and as many levels: by component, as their packets are then just laid end to end."""
     apart = [taken_apart(stream) for stream, _, _ in components]
-    size = b"".join(dict(segments)[SIZ][36:37] + bytes((dx, dy)) for (segments, _), (_, dx, dy) in zip(apart, components))
+    size = b"".join(dict(segments)[SIZ][36:37] + bytes((dx, dy))
+                    for (segments, _), (_, dx, dy) in zip(apart, components))
     head = struct.pack(">H8IH", 0, x0 + w, y0 + h, x0, y0, x0 + w, y0 + h, 0, 0, len(components))
     coding = bytearray(dict(apart[0][0])[COD])
     coding[1] = 4
     own = [(QCC, bytes((i,)) + dict(segments)[QCD]) for i, (segments, _) in enumerate(apart) if i]
     data = b"".join(parts[0][2] for _, parts in apart)
-    return put_together([(SIZ, head + size), (COD, bytes(coding)), (QCD, dict(apart[0][0])[QCD]), *own], [(0, b"", data)])
+    main = [(SIZ, head + size), (COD, bytes(coding)), (QCD, dict(apart[0][0])[QCD]), *own]
+    return put_together(main, [(0, b"", data)])
 
 
 def split_packets(data):

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 import jp2_images
+import jp2_streams
 import writers
 from writers import SHORT, jpeg, jpeg_of, page, shrink, tiff, ycc
 
@@ -439,7 +440,7 @@ def make(folder):
 
 def ensure(folder):
     scripts = b""
-    for script in (__file__, writers.__file__, jp2_images.__file__):
+    for script in (__file__, writers.__file__, jp2_images.__file__, jp2_streams.__file__):
         with open(script, "rb") as f:
             scripts += f.read()
     stamp = hashlib.sha256(scripts).hexdigest()
