@@ -422,6 +422,19 @@ static void an_index_is_made_anew_by_slices(void **state)
 	close_box(&b);
 }
 
+/* All of the cache is replaced several times within a second. */
+static void what_has_just_come_stays(void **state)
+{
+	(void)state;
+	struct box b = open_box(new_folder("quick"), BOUND, NULL);
+	for (int i = 0; i < 100; i++) {
+		must(insert(&b, i, "e"));
+		for (int back = 1; back < 8 && back < i; back++)
+			must(read_back(&b, i - back) == RIGHT);
+	}
+	close_box(&b);
+}
+
 static void descriptors_are_given_back(void **state)
 {
 	(void)state;
@@ -445,6 +458,7 @@ int main(void)
 		cmocka_unit_test(a_later_index_is_left_alone),
 		cmocka_unit_test(two_begin_an_index),
 		cmocka_unit_test(an_index_is_made_anew_by_slices),
+		cmocka_unit_test(what_has_just_come_stays),
 		cmocka_unit_test(descriptors_are_given_back),
 	};
 	/* One alone: LORIKEET_TEST=name. */
