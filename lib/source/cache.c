@@ -103,6 +103,16 @@ bool cache_find(struct cache *c, struct arena *a, const char *key, struct origin
 	return known;
 }
 
+bool cache_find_stored(struct cache *c, struct arena *a, const char *key, struct original *o)
+{
+	bool known = cache_find(c, a, key, o);
+	if (known && o->bytes)
+		return true;
+	store_look_again(&c->main);
+	store_look_again(&c->temporary);
+	return cache_find(c, a, key, o);
+}
+
 static struct store *store_of(struct cache *c, const struct original *o)
 {
 	return o->temporary ? &c->temporary : &c->main;

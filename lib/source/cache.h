@@ -50,6 +50,10 @@ void cache_key(struct str url, struct str account, char key[CACHE_KEY_BYTES]);
 /* What is known of an original. False: nothing. o->bytes says whether there is a file. */
 bool cache_find(struct cache *c, struct arena *a, const char *key, struct original *o);
 
+/* Looks for it also where a moment ago nothing could be used, for those who know that another process has just stored
+ * it: each process notices for itself, within a second, that a volume has come. */
+bool cache_find_stored(struct cache *c, struct arena *a, const char *key, struct original *o);
+
 /* Opens the file of an original that was found, and notes the use. o's validator and texts become those of the file
  * that was opened. False: it is gone, or was damaged and thrown away: go on as if it had not been found. */
 bool cache_open_file(struct cache *c, struct arena *a, struct original *o, struct source **out);

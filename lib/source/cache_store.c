@@ -337,10 +337,23 @@ static bool is_same_folder(const struct store *s)
 	       here.st_ino == there.st_ino && read_text(s->fd, MARKER, text, sizeof text) && strcmp(text, MARKER_TEXT) == 0;
 }
 
+/* Opened read-only, without its locks, and the volume takes writes now. */
+static bool can_be_written_again(struct store *s)
+{
+	if (s->fd < 0 || s->lock_fd >= 0 || clock_us() < s->again_us)
+		return false;
+	s->again_us = clock_us() + AGAIN_US;
+	return faccessat(s->fd, ".", W_OK, 0) == 0;
+}
+
 bool store_ready(struct store *s, bool make)
 {
 	if (!*s->folder)
 		return false;
+	if (can_be_written_again(s)) {
+		store_close(s);
+		return open_folder(s, make);
+	}
 	if (s->fd >= 0 && is_state(s) && (s->index || clock_us() < s->index_again_us))
 		return true;
 	if (s->fd >= 0 && is_same_folder(s)) {
@@ -359,6 +372,11 @@ bool store_ready(struct store *s, bool make)
 	if (s->temporary && !make && access(s->folder, F_OK) < 0)
 		return false;
 	return open_folder(s, make);
+}
+
+void store_look_again(struct store *s)
+{
+	s->again_us = s->index_again_us = 0;
 }
 
 static bool is_marker_there(int fd, const char *folder, struct error *err)

@@ -27,6 +27,8 @@ struct store {
  * temporary one. A new index alone leaves the folder open, and with it this process's locks. */
 bool store_ready(struct store *s, bool make);
 void store_close(struct store *s);
+/* What could not be used a moment ago is tried at the next use, not in a second. */
+void store_look_again(struct store *s);
 
 /* Judges what an operation on the index came to: true for INDEX_OK. A broken index is replaced by a new one. */
 bool store_check(struct store *s, enum index_result r);

@@ -264,7 +264,9 @@ static enum outcome try_cached(struct attempt *t, struct error *err)
 	take_until(&url, '?', &path);
 	r->name = str_dup(t->a, path);
 	r->known = (struct original){0};
-	if (!cache || !cache_find(cache, t->a, r->candidate.key, &r->known))
+	bool (*find)(struct cache *, struct arena *, const char *, struct original *) =
+		t->wish->was_fetched ? cache_find_stored : cache_find;
+	if (!cache || !find(cache, t->a, r->candidate.key, &r->known))
 		return WANTED;
 	const struct original *o = &r->known;
 	if (o->verdict == VERDICT_MISSING && now < o->until_s) {
