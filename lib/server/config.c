@@ -11,6 +11,7 @@
 
 #include "../image/heif.h"
 #include "../image/magick.h"
+#include "../source/cache.h"
 #include "config_options.h"
 
 #define FILE_MAX_BYTES (1 << 20)
@@ -409,12 +410,27 @@ static uint64_t memory_bytes(void)
 	return bytes;
 }
 
+bool config_rule_verifies(const struct config_rule *r)
+{
+	return r->verify == VERIFY_YES || (r->verify == VERIFY_AUTO && *r->fallback);
+}
+
+static bool verifies(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_rules; i++)
+		if (config_rule_verifies(&c->rules[i]))
+			return true;
+	return false;
+}
+
 static void resolve_automatic(struct config *c)
 {
 	if (!c->workers)
 		c->workers = 2 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+	if (!c->verifiers)
+		c->verifiers = c->workers < 8 ? 1 : c->workers < 4 * STORE_TURNS ? c->workers / 4 : STORE_TURNS;
 	if (!c->max_request_memory)
-		c->max_request_memory = memory_bytes() / 4 * 3 / c->workers;
+		c->max_request_memory = memory_bytes() / 4 * 3 / (c->workers + (verifies(c) ? c->verifiers : 0));
 	if (!c->max_source_pixels)
 		c->max_source_pixels = c->max_request_memory > UINT64_MAX / 8 ? UINT64_MAX : c->max_request_memory * 8;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "config_options.h"
 
+#include "../source/cache.h"
+
 /* An exbibyte: sums of a few do not overflow. */
 #define MAX_BYTES (UINT64_C(1) << 60)
 
@@ -59,11 +61,15 @@ const struct option config_options[] = {
 	R("limits", min_tile_size, UINT, "256", 1, 8192, NULL,
 	  "Stored tiles smaller than this are announced as multiples, in pixels."),
 	C("limits", "max_request_memory", max_request_memory, UINT, "0", 0, UINT64_MAX, NULL,
-	  "Bytes that one request may need, by the decoders' own estimates; more is 413. 0: three quarters of the memory (RAM or cgroup) divided by workers."),
+	  "Bytes that one request may need, by the decoders' own estimates; more is 413. 0: three quarters of the memory (RAM "
+	  "or cgroup) divided by workers, and verifiers where a rule verifies."),
 	C("limits", "max_source_pixels", max_source_pixels, UINT, "0", 0, UINT64_MAX, NULL,
 	  "Largest original in pixels; larger is 413. 0: eight times max_request_memory."),
 	C("limits", "workers", workers, UINT, "0", 0, 10000, NULL,
 	  "Worker processes that share the machine's memory. 0: twice the processors."),
+	C("limits", "verifiers", verifiers, UINT, "0", 0, STORE_TURNS, NULL,
+	  "Fetchers that may decode originals in full at the same time (verify), of all that share a cache's folder; others "
+	  "wait. 0: a quarter of workers, at least one."),
 
 	C("images", "jpeg_quality", jpeg_quality, UINT, "85", 1, 100, NULL, "Quality of jpg answers."),
 	C("images", "jpeg_sampling", jpeg_sampling, CHOICE, "420", 0, 0, sampling_words,

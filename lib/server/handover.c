@@ -76,7 +76,8 @@ bool answer_fetch(struct job *job, struct error *err)
 	job->patience = (struct patience){clock_us() + (int64_t)c->max_wait_ms * 1000, late, job, false};
 	struct fetch_job fetch = {
 		.resolver = &job->service->resolver, .identifier = job->request.identifier, .max_waiting = (size_t)c->max_waiting,
-		.max_bytes = c->cache_max_bytes, .patience = job->call->early ? &job->patience : NULL,
+		.max_verifying = (unsigned)c->verifiers, .max_bytes = c->cache_max_bytes,
+		.patience = job->call->early ? &job->patience : NULL,
 		.servable = servable, .verify = verify, .with = job,
 	};
 	bool ok = fetch_run(job->a, &fetch, err);

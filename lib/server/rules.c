@@ -120,7 +120,7 @@ static bool make_rule(struct arena *a, const struct config_rule *r, struct resol
 		.stale_if_error_s = (int64_t)r->stale_if_error,
 	};
 	rule->fallbacks = split_fallbacks(a, r->fallback, &rule->n_fallbacks);
-	rule->verify = r->verify == VERIFY_YES || (r->verify == VERIFY_AUTO && rule->n_fallbacks);
+	rule->verify = config_rule_verifies(r);
 	if (!fill_template(a, r, rule, err))
 		return wrong(r, "", err);
 	if (rule->type != RULE_FILE && !fill_http(a, r, &rule->http, err))

@@ -36,7 +36,7 @@ struct cache *cache_open(struct arena *a, const struct cache_options *o)
 				 .min_free_bytes = o->min_free_bytes, .fd = -1, .lock_fd = -1};
 	c->temporary = (struct store){.folder = or_none(o->temporary), .temporary = true, .max_bytes = o->temporary_bytes,
 				      .fd = -1, .lock_fd = -1};
-	c->locked_fd = -1;
+	c->locked_fd = c->turn_fd = -1;
 	c->flushed_us = clock_us();
 	arena_defer(a, close_cache, c);
 	return c;
@@ -248,15 +248,17 @@ static struct store *store_to_lock(struct cache *c)
 	return store_ready(&c->temporary, true) ? &c->temporary : NULL;
 }
 
-bool cache_lock(struct cache *c, const char *key, struct patience *patience, int64_t until_us)
+/* Polls until try(store, what) has it in the folder in use, whose lock file is *fd then. */
+static bool wait_for_lock(struct cache *c, bool (*try)(const struct store *s, const void *what), const void *what,
+			  struct patience *patience, int64_t until_us, int *fd)
 {
 	bool waited = false;
 	for (;;) {
 		struct store *s = store_to_lock(c);
 		if (!s)
 			return true;   /* nothing is kept, so nothing can be shared */
-		if (store_try_lock(s, key)) {
-			c->locked_fd = s->lock_fd;
+		if (try(s, what)) {
+			*fd = s->lock_fd;
 			return true;
 		}
 		if (!waited)
@@ -270,14 +272,42 @@ bool cache_lock(struct cache *c, const char *key, struct patience *patience, int
 	}
 }
 
+/* A store that was closed meanwhile has let go of its locks. */
+static void give_back(struct cache *c, int *fd, void (*unlock)(int lock_fd))
+{
+	if (*fd >= 0 && (c->main.lock_fd == *fd || c->temporary.lock_fd == *fd))
+		unlock(*fd);
+	*fd = -1;
+}
+
+static bool try_key(const struct store *s, const void *key)
+{
+	return store_try_lock(s, key);
+}
+
+bool cache_lock(struct cache *c, const char *key, struct patience *patience, int64_t until_us)
+{
+	return wait_for_lock(c, try_key, key, patience, until_us, &c->locked_fd);
+}
+
 void cache_unlock(struct cache *c)
 {
-	/* A store that was closed meanwhile has let go of its locks. */
-	struct store *const stores[] = {&c->main, &c->temporary};
-	for (int i = 0; i < 2; i++)
-		if (c->locked_fd >= 0 && stores[i]->lock_fd == c->locked_fd)
-			store_unlock(c->locked_fd);
-	c->locked_fd = -1;
+	give_back(c, &c->locked_fd, store_unlock);
+}
+
+static bool try_turn(const struct store *s, const void *most)
+{
+	return store_try_turn(s, *(const unsigned *)most);
+}
+
+bool cache_take_turn(struct cache *c, unsigned most, struct patience *patience, int64_t until_us)
+{
+	return wait_for_lock(c, try_turn, &most, patience, until_us, &c->turn_fd);
+}
+
+void cache_end_turn(struct cache *c)
+{
+	give_back(c, &c->turn_fd, store_end_turn);
 }
 
 /* --- for people --- */

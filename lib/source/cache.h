@@ -75,6 +75,11 @@ bool cache_verify_file(struct cache *c, const struct original *o);
 bool cache_lock(struct cache *c, const char *key, struct patience *patience, int64_t until_us);
 void cache_unlock(struct cache *c);
 
+/* A turn at what takes much memory: at most `most` processes, of STORE_TURNS at the most, have one at a time. Else as
+ * cache_lock, beside which a process may have one. */
+bool cache_take_turn(struct cache *c, unsigned most, struct patience *patience, int64_t until_us);
+void cache_end_turn(struct cache *c);
+
 void cache_checked(struct cache *c, const char *key);           /* the origin says: unchanged */
 void cache_drop(struct cache *c, const char *key);              /* the file only */
 

@@ -25,9 +25,10 @@
 #define TAKE_TRIES 5
 #define FOLDER_MODE 0750
 
-/* The first bytes of the lock file are for the folder itself, the others for originals. */
+/* The first bytes of the lock file are for the folder itself and for turns, the others for originals. */
 #define LOCK_INDEX 0
-#define LOCK_FIRST_KEY 16
+#define LOCK_FIRST_TURN 1
+#define LOCK_FIRST_KEY (LOCK_FIRST_TURN + STORE_TURNS)
 
 static bool unusable(struct store *s, const char *format, const char *what)
 {
@@ -99,6 +100,19 @@ bool store_try_lock(const struct store *s, const char *key)
 void store_unlock(int lock_fd)
 {
 	unlock_bytes(lock_fd, LOCK_FIRST_KEY, 0);
+}
+
+bool store_try_turn(const struct store *s, unsigned most)
+{
+	for (unsigned i = 0; i < most && i < STORE_TURNS; i++)
+		if (lock_byte(s->lock_fd, LOCK_FIRST_TURN + (off_t)i))
+			return true;
+	return false;
+}
+
+void store_end_turn(int lock_fd)
+{
+	unlock_bytes(lock_fd, LOCK_FIRST_TURN, STORE_TURNS);
 }
 
 /* --- the index in use --- */

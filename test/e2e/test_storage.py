@@ -17,6 +17,7 @@ from metadata import HANGS, WORKS, Metadata
 from shop import Shop, rule
 from stack import REPO, wait_for
 from test_origins import good, target
+from test_pool import resident_kb
 from web import Client
 
 
@@ -308,6 +309,48 @@ def test_an_original_that_ends_workers(scratch, binary, number, refused_after):
             assert (reply.status, reply.header("X-IIIF-Fallback")) == (200, "1"), reply.body
         assert len(shop.stack.worker_pids()) == 2 and shop.metric("crashes_total") >= 1
         assert "deadly" in shop.run("cache", "list", "--damaged").stdout
+
+
+def test_a_burst_to_be_verified_takes_turns(scratch, binary):
+    """Of eight fetchers, with a large original each to be decoded in full, one does at a time. The others wait or say when."""
+    folder = scratch / "burst"
+    pictures = folder / "pictures"
+    pictures.mkdir(parents=True)
+    Image.effect_noise((4000, 3000), 90).convert("RGB").save(pictures / "0.png", compress_level=1)
+    Image.new("RGB", (400, 300)).save(pictures / "0.jpg")
+    names = [f"{i}.png" for i in range(8)]
+    for name in names[1:]:
+        os.link(pictures / "0.png", pictures / name)
+    rules = [rule("", "file", root=str(pictures), fallback=[".png -> .jpg"])]
+    limits = {"max_request_memory": 2 * 10 ** 9, "verifiers": 1}
+    with Shop(folder / "shop", binary, rules, cache={"max_wait_ms": 200}, fetchers=4, workers=1, limits=limits,
+              env={"LORIKEET_CACHE_MAX_WAITING": 16}) as shop:
+        fetchers = [pid for group in shop.stack.FETCH_GROUPS for pid in shop.stack.worker_pids(group)]
+        idle = max(resident_kb(pid) for pid in fetchers)
+        stop, most = threading.Event(), [0]
+
+        def watch():
+            while not stop.wait(0.01):
+                most[0] = max(most[0], sum(resident_kb(pid) > idle + 20000 for pid in fetchers))
+
+        def ask(i):
+            client, answers = Client(shop.stack.port), []
+            for _ in range(40):
+                reply = client.ask(f"/iiif/3/{names[i]}/info.json")
+                answers.append((reply.status, reply.header("Retry-After"), reply.header("X-IIIF-Fallback")))
+                if reply.status == 200:
+                    break
+                time.sleep(0.3)
+            return answers
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        answers = in_parallel(len(names), ask)
+        stop.set()
+        watcher.join()
+        assert all(a[-1] == (200, None, None) for a in answers), answers
+        refused = [x for a in answers for x in a[:-1]]
+        assert refused and all(status == 503 and again for status, again, _ in refused), answers
+        assert most[0] == 1
 
 
 def test_volume_that_comes_later_goes_and_comes(scratch, binary, images):

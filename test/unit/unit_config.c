@@ -50,6 +50,7 @@ static const struct option options[] = {
 	C("limits", "max_request_memory", UINT, max_request_memory, "0", "12345678", 0, UINT64_MAX, NULL),
 	C("limits", "max_source_pixels", UINT, max_source_pixels, "0", "87654321", 0, UINT64_MAX, NULL),
 	C("limits", "workers", UINT, workers, "0", "3", 0, 10000, NULL),
+	C("limits", "verifiers", UINT, verifiers, "0", "3", 0, 15, NULL),
 	C("images", "jpeg_quality", UINT, jpeg_quality, "85", "50", 1, 100, NULL),
 	C("images", "jpeg_sampling", CHOICE, jpeg_sampling, "420", "source", WORDS("420", "444", "source")),
 	C("images", "png_compression", UINT, png_compression, "3", "9", 0, 9, NULL),
@@ -344,6 +345,27 @@ static void automatic_values_are_never_0(void **state)
 	struct arena *a = arena_open();
 	struct config *c = must_load(a, "", "LORIKEET_LIMITS_WORKERS=10000");
 	assert_true(c->max_request_memory > 0 && c->max_source_pixels > 0);
+	arena_close(a);
+}
+
+/* Fetchers that verify have their share of the memory, where a rule has them verify at all. */
+static void verifiers_share_the_memory(void **state)
+{
+	static const struct {
+		const char *workers;
+		unsigned verifiers;
+	} cases[] = {{"1", 1}, {"7", 1}, {"8", 2}, {"20", 5}, {"63", 15}, {"10000", 15}};
+	struct arena *a = arena_open();
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		const char *workers = arena_printf(a, "LORIKEET_LIMITS_WORKERS=%s", cases[i].workers);
+		assert_int_equal(must_load(a, "", workers)->verifiers, cases[i].verifiers);
+	}
+	uint64_t alone = must_load(a, "limits: { workers = 4; };", "X=1")->max_request_memory;
+	const char *rule = "limits: { workers = 4; }; rules = ({ root = \"/a\"; %s });";
+	assert_true(must_load(a, arena_printf(a, rule, "fallback = [\".tif -> .jpg\"];"), "X=1")->max_request_memory <= alone * 4 / 5);
+	assert_true(must_load(a, arena_printf(a, rule, "verify = \"yes\";"), "X=1")->max_request_memory <= alone * 4 / 5);
+	assert_true(must_load(a, arena_printf(a, rule, "fallback = [\".tif -> .jpg\"]; verify = \"no\";"), "X=1")->max_request_memory == alone);
 	arena_close(a);
 }
 
@@ -656,6 +678,7 @@ int main(void)
 		cmocka_unit_test(every_choice),
 		cmocka_unit_test(bounds),
 		cmocka_unit_test(automatic_values_are_never_0),
+		cmocka_unit_test(verifiers_share_the_memory),
 		cmocka_unit_test(bad_values_name_their_place),
 		cmocka_unit_test(refused_with_file_and_line),
 		cmocka_unit_test(other_variables_are_ignored),
