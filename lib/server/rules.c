@@ -46,11 +46,27 @@ static const struct exchange *split_fallbacks(struct arena *a, const char *const
 	return e;
 }
 
-/* As whom an origin is asked, and with which limits: rules that ask otherwise must not share what they get. */
+/* A secret that stands in the rule, with no name beside it. */
+static bool has_nameless_secret(const struct config_rule *r)
+{
+	return *r->bearer || (*r->password && !*r->user);
+}
+
+/*
+ * As whom an origin is asked, and with which limits: rules that ask otherwise must not share what they get.
+ *
+ * It is where credentials come from, not the secrets, so that what was fetched outlives their rotation: the names of
+ * users, keys, profiles and files; S3 that is signed by the environment's or a role's keys; for a secret without a name
+ * the rule itself. Further headers count as they are: they may choose what is sent.
+ */
 static const char *account_of(struct arena *a, const struct config_rule *r)
 {
 	struct buf *b = buf_open(a, 1 << 20);
-	const char *const texts[] = {r->user, r->password, r->bearer, r->secret_file, r->client_certificate, r->access_key, r->profile};
+	bool is_signed = r->type == SOURCE_S3 && !r->anonymous, is_own = has_nameless_secret(r);
+	const char *const texts[] = {
+		r->user, r->secret_file, r->client_certificate, r->access_key, r->profile, is_signed ? "signed" : "",
+		is_own ? "own" : "", is_own ? r->prefix : "", is_own ? r->pattern : "",
+	};
 	char hash[33];
 	bool any = false;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
