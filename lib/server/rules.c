@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "rules.h"
 
-#include <errno.h>
-#include <stdio.h>
-
+#include "../base/file.h"
 #include "../base/hash.h"
 #include "../iiif/info.h"
-
-#define SECRET_MAX_BYTES 4096
 
 static bool wrong(const struct config_rule *r, const char *what, struct error *err)
 {
@@ -15,22 +11,11 @@ static bool wrong(const struct config_rule *r, const char *what, struct error *e
 	return fail(err, 500, REASON_CONFIG, "The server is not configured.", "%s: %s%.400s", r->origin, what, why.why);
 }
 
-/* The only line of a file. */
 static bool read_secret(struct arena *a, const char *path, const char **secret, struct error *err)
 {
-	char text[SECRET_MAX_BYTES];
-	FILE *f = fopen(path, "re");
-	size_t n = f ? fread(text, 1, sizeof text, f) : 0;
-	bool bad = !f || ferror(f);
-	int why = errno;
-	if (f)
-		fclose(f);
-	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r'))
-		n--;
-	if (bad || !n || n == sizeof text || memchr(text, '\n', n))
-		return fail(err, 500, REASON_CONFIG, "", "%s: %s", path, bad ? strerror(why) : "must have one line");
-	*secret = arena_strndup(a, text, n);
-	return true;
+	const char *why;
+	*secret = file_read_line(a, path, &why);
+	return *secret || fail(err, 500, REASON_CONFIG, "", "%s: %s", path, why);
 }
 
 static const struct exchange *split_fallbacks(struct arena *a, const char *const *list, size_t *n)

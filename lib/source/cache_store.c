@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "../base/file.h"
 #include "../base/log.h"
 
 #define MARKER "lorikeet-cache"
@@ -55,10 +56,7 @@ void store_close(struct store *s)
 /* Whole small text files of ours; "" if there is none. */
 static bool read_text(int folder, const char *name, char *text, size_t bytes)
 {
-	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, bytes - 1);
-	if (fd >= 0)
-		close(fd);
+	ssize_t n = file_read(folder, name, O_NOFOLLOW | O_NONBLOCK, text, bytes - 1);
 	text[n > 0 ? n : 0] = '\0';
 	return n >= 0;
 }
