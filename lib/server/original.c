@@ -21,7 +21,8 @@ void forgive(struct job *job)
 {
 	metrics_mark(MARK_NONE, 0, 0);
 	if (job->resolved.known.strikes && !job->is_judged)
-		resolver_judge(&job->service->resolver, &job->resolved, job->request.identifier, job->resolved.known.verdict, 0);
+		resolver_judge(&job->service->resolver, &job->resolved, job->request.identifier,
+			       job->resolved.known.verdict, 0);
 }
 
 /* *known is filled where no source is opened. */

@@ -64,7 +64,8 @@ static const char *account_of(struct arena *a, const struct config_rule *r)
 	}
 	/* Hosts by identifier are guarded, and more is asked of originals that have a limit or a sum. */
 	if (*r->allowed_hosts || r->max_original_bytes || r->etag_is_md5) {
-		buf_printf(b, "%d %llu %d\n", *r->allowed_hosts != NULL, (unsigned long long)r->max_original_bytes, r->etag_is_md5);
+		buf_printf(b, "%d %llu %d\n", *r->allowed_hosts != NULL, (unsigned long long)r->max_original_bytes,
+			   r->etag_is_md5);
 		any = true;
 	}
 	if (!any)
@@ -76,15 +77,28 @@ static const char *account_of(struct arena *a, const struct config_rule *r)
 static bool fill_http(struct arena *a, const struct config_rule *r, struct http_options *h, struct error *err)
 {
 	*h = (struct http_options){
-		.connect_ms = (int64_t)r->connect_timeout_ms, .stall_ms = (int64_t)r->stall_timeout_ms,
-		.total_ms = (int64_t)r->total_timeout_ms, .max_bytes = r->max_original_bytes, .retries = (unsigned)r->retries,
-		.user = r->user, .password = r->password, .bearer = r->bearer, .headers = r->headers,
-		.client_certificate = r->client_certificate, .client_key = r->client_key, .ca_file = r->ca_file, .proxy = r->proxy,
+		.connect_ms = (int64_t)r->connect_timeout_ms,
+		.stall_ms = (int64_t)r->stall_timeout_ms,
+		.total_ms = (int64_t)r->total_timeout_ms,
+		.max_bytes = r->max_original_bytes,
+		.retries = (unsigned)r->retries,
+		.user = r->user,
+		.password = r->password,
+		.bearer = r->bearer,
+		.headers = r->headers,
+		.client_certificate = r->client_certificate,
+		.client_key = r->client_key,
+		.ca_file = r->ca_file,
+		.proxy = r->proxy,
 	};
 	if (r->type == SOURCE_S3) {
 		struct s3_options *o = arena_new(a, struct s3_options);
-		*o = (struct s3_options){.region = r->region, .access_key = r->access_key, .secret_key = r->secret_key,
-					 .session_token = r->session_token, .secret_file = r->secret_file, .profile = r->profile,
+		*o = (struct s3_options){.region = r->region,
+					 .access_key = r->access_key,
+					 .secret_key = r->secret_key,
+					 .session_token = r->session_token,
+					 .secret_file = r->secret_file,
+					 .profile = r->profile,
 					 .anonymous = r->anonymous};
 		h->sign = s3_sign;
 		h->sign_with = s3_signer_open(a, o);
@@ -95,8 +109,11 @@ static bool fill_http(struct arena *a, const struct config_rule *r, struct http_
 
 static bool fill_template(struct arena *a, const struct config_rule *r, struct resolver_rule *rule, struct error *err)
 {
-	struct template_options o = {.prefix = r->prefix, .pattern = r->pattern, .delimiter = r->delimiter,
-				     .text = r->type == SOURCE_HTTP ? r->url : r->path, .is_url = r->type == SOURCE_HTTP};
+	struct template_options o = {.prefix = r->prefix,
+				     .pattern = r->pattern,
+				     .delimiter = r->delimiter,
+				     .text = r->type == SOURCE_HTTP ? r->url : r->path,
+				     .is_url = r->type == SOURCE_HTTP};
 	/* The plain case, which the start page's list can go through backwards. */
 	if (r->type == SOURCE_FILE && !*r->pattern && !*r->delimiter && strcmp(r->path, "{id}") == 0)
 		return true;
@@ -129,7 +146,8 @@ static bool make_rule(struct arena *a, const struct config_rule *r, struct resol
 	rule->http.guarded = rule->template && template_is_open(rule->template);
 	if (rule->http.guarded && !*r->allowed_hosts)
 		return fail(err, 500, REASON_CONFIG, "The server is not configured.",
-			    "%s: origin.allowed_hosts: identifiers bring the host, so a list of hosts is needed", r->origin);
+			    "%s: origin.allowed_hosts: identifiers bring the host, so a list of hosts is needed",
+			    r->origin);
 	return info_limits(str_of(r->info_json), &ignored, err) || wrong(r, "info_json: ", err);
 }
 
@@ -144,7 +162,10 @@ struct resolver_rule *rules_make(struct arena *a, const struct config *c, struct
 
 struct cache *rules_open_cache(struct arena *a, const struct config *c)
 {
-	struct cache_options o = {.folder = c->cache_folder, .max_bytes = c->cache_max_bytes, .min_free_bytes = c->min_free_bytes,
-				  .temporary = c->temporary, .temporary_bytes = c->temporary_bytes};
+	struct cache_options o = {.folder = c->cache_folder,
+				  .max_bytes = c->cache_max_bytes,
+				  .min_free_bytes = c->min_free_bytes,
+				  .temporary = c->temporary,
+				  .temporary_bytes = c->temporary_bytes};
 	return cache_open(a, &o);
 }

@@ -34,8 +34,11 @@ struct cache *cache_open(struct arena *a, const struct cache_options *o)
 	struct cache *c = arena_new(a, struct cache);
 	c->main = (struct store){.folder = or_none(o->folder), .max_bytes = o->max_bytes,
 				 .min_free_bytes = o->min_free_bytes, .fd = -1, .lock_fd = -1};
-	c->temporary = (struct store){.folder = or_none(o->temporary), .temporary = true, .max_bytes = o->temporary_bytes,
-				      .fd = -1, .lock_fd = -1};
+	c->temporary = (struct store){.folder = or_none(o->temporary),
+				      .temporary = true,
+				      .max_bytes = o->temporary_bytes,
+				      .fd = -1,
+				      .lock_fd = -1};
 	c->locked_fd = c->turn_fd = -1;
 	c->flushed_us = clock_us();
 	arena_defer(a, close_cache, c);
@@ -122,7 +125,8 @@ void cache_flush(struct cache *c)
 {
 	struct store *s = &c->main;
 	if (c->n_notes && s->index)
-		store_check(s, cache_index_used(s->index, (const char (*)[CACHE_KEY_BYTES])c->note, c->n_notes, time(NULL)));
+		store_check(s, cache_index_used(s->index, (const char (*)[CACHE_KEY_BYTES])c->note, c->n_notes,
+						time(NULL)));
 	c->n_notes = 0;
 	c->flushed_us = clock_us();
 }
@@ -339,7 +343,8 @@ bool cache_purge(struct cache *c, const struct original *o)
 void cache_stat(struct cache *c, struct arena *a, struct cache_state *state)
 {
 	struct store *s = &c->main;
-	*state = (struct cache_state){.usable = store_ready(s, false), .why = s->why, .max_bytes = s->max_bytes, .index = ""};
+	*state = (struct cache_state){
+		.usable = store_ready(s, false), .why = s->why, .max_bytes = s->max_bytes, .index = ""};
 	if (!*s->folder)
 		state->why = "no folder is configured";
 	if (!state->usable)
@@ -353,10 +358,12 @@ void cache_stat(struct cache *c, struct arena *a, struct cache_state *state)
 
 bool cache_walk(struct cache *c, bool (*each)(void *with, const struct original *o), void *with)
 {
-	return store_ready(&c->main, false) && c->main.index && store_check(&c->main, cache_index_walk(c->main.index, each, with));
+	return store_ready(&c->main, false) && c->main.index &&
+	       store_check(&c->main, cache_index_walk(c->main.index, each, with));
 }
 
-bool cache_verify(struct cache *c, struct cache_verified *v, void (*found)(void *with, const char *key, const char *what), void *with)
+bool cache_verify(struct cache *c, struct cache_verified *v,
+		  void (*found)(void *with, const char *key, const char *what), void *with)
 {
 	return store_ready(&c->main, false) && store_verify(&c->main, v, found, with);
 }

@@ -17,15 +17,15 @@
  *   FOLDER/files-1/ab/KEY      originals (cache_file.h); the number is the files' format
  *   FOLDER/parts-1/KEY         downloads under way, or broken off and to be resumed
  *
- * Files are the truth: they appear by rename and vanish by unlink, so who has one open keeps it, and the index can be lost. Then a new
- * one is begun beside it, current is renamed over, and the files are taken up slice by slice while requests are served. An
- * original that the index does not know is looked for by its name.
+ * Files are the truth: they appear by rename and vanish by unlink, so who has one open keeps it, and the index can be
+ * lost. Then a new one is begun beside it, current is renamed over, and the files are taken up slice by slice while
+ * requests are served. An original that the index does not know is looked for by its name.
  *
- * A hit writes nothing: uses are noted in the process and written in one transaction, at most every ten seconds. Whoever
- * stores an original first makes room, least recently used first.
+ * A hit writes nothing: uses are noted in the process and written in one transaction, at most every ten seconds.
+ * Whoever stores an original first makes room, least recently used first.
  *
- * Where the folder cannot be used (not there, full, read-only, of a format that is not ours), originals go to the temporary
- * folder, which is a small cache of the same make; log and metrics say so.
+ * Where the folder cannot be used (not there, full, read-only, of a format that is not ours), originals go to the
+ * temporary folder, which is a small cache of the same make; log and metrics say so.
  *
  * No function here blocks on another process for longer than SQLite's busy timeout, except cache_lock.
  */
@@ -105,7 +105,8 @@ bool cache_walk(struct cache *c, bool (*each)(void *with, const struct original 
 
 /* Compares files and index, in slices: takes up files that are not known, forgets rows whose file is gone, drops what
  * is damaged (all bodies are read) or not of our making's form. Says each by a call of found. */
-bool cache_verify(struct cache *c, struct cache_verified *v, void (*found)(void *with, const char *key, const char *what), void *with);
+bool cache_verify(struct cache *c, struct cache_verified *v,
+		  void (*found)(void *with, const char *key, const char *what), void *with);
 
 /* Writes what is noted of uses. */
 void cache_flush(struct cache *c);

@@ -191,7 +191,8 @@ static unsigned newest_index(const struct store *s)
 	while (dir && (e = readdir(dir))) {
 		struct str rest = str_of(e->d_name);
 		uint64_t number;
-		if (take_word(&rest, STR("index-")) && take_uint(&rest, UINT32_MAX - 1, &number) && !rest.n && number > newest)
+		if (take_word(&rest, STR("index-")) && take_uint(&rest, UINT32_MAX - 1, &number) && !rest.n &&
+		    number > newest)
 			newest = (unsigned)number;
 	}
 	if (dir)
@@ -227,7 +228,8 @@ static enum index_result replace_index(struct store *s, unsigned broken)
 	if (r == INDEX_OK && !write_text(s->fd, "current", text))
 		return INDEX_FULL;
 	if (r == INDEX_OK && broken) {
-		log_event("warn", "the cache's index was not sound; a new one is made from the files: %s/index-%u", s->folder, newest);
+		log_event("warn", "the cache's index was not sound; a new one is made from the files: %s/index-%u",
+			  s->folder, newest);
 		unlink_index(s, broken);
 	}
 	int64_t inode = s->state[4];
@@ -323,7 +325,8 @@ static bool open_folder(struct store *s, bool make)
 	if (make && s->temporary && !mark_temporary(s))
 		return unusable(s, "%s: %s", strerror(errno));
 	if (!read_text(s->fd, MARKER, text, sizeof text))
-		return unusable(s, "%s: no " MARKER " in it%s (lorikeet cache init makes one; is the volume mounted?)", "");
+		return unusable(s, "%s: no " MARKER " in it%s (lorikeet cache init makes one; is the volume mounted?)",
+				"");
 	if (strcmp(text, MARKER_TEXT) != 0)
 		return unusable(s, "%s: is of another format than this program's%s", "");
 	make_folders(s->fd);
@@ -346,7 +349,8 @@ static bool is_same_folder(const struct store *s)
 	char text[64];
 	struct stat here, there;
 	return fstat(s->fd, &here) == 0 && stat(s->folder, &there) == 0 && here.st_dev == there.st_dev &&
-	       here.st_ino == there.st_ino && read_text(s->fd, MARKER, text, sizeof text) && strcmp(text, MARKER_TEXT) == 0;
+	       here.st_ino == there.st_ino && read_text(s->fd, MARKER, text, sizeof text) &&
+	       strcmp(text, MARKER_TEXT) == 0;
 }
 
 /* Opened read-only, without its locks, and the volume takes writes now. */
@@ -408,7 +412,8 @@ static bool is_empty(int fd)
 	const struct dirent *e;
 	bool empty = true;
 	while (dir && (e = readdir(dir)))
-		empty &= strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strcmp(e->d_name, "lost+found") == 0;
+		empty &= strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+			 strcmp(e->d_name, "lost+found") == 0;
 	if (dir)
 		closedir(dir);
 	return dir && empty;
@@ -471,7 +476,8 @@ int store_open_part(const struct store *s, const char *key)
 static bool lies_at(int folder, const char *name, int fd)
 {
 	struct stat here, there;
-	return fstat(fd, &here) == 0 && fstatat(folder, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == there.st_ino;
+	return fstat(fd, &here) == 0 && fstatat(folder, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       here.st_ino == there.st_ino;
 }
 
 int store_take_part(const struct store *s, const char *key, bool make)

@@ -451,8 +451,13 @@ bool fetch_run(struct arena *a, const struct fetch_job *job, struct error *err)
 		return false;
 	const struct resolver_rule *rule = &job->resolver->rules[list.rule];
 	for (size_t i = 0; i < list.n; i++) {
-		struct work w = {.a = a, .job = job, .rule = rule, .candidate = &list.at[i], .cache = job->resolver->cache,
-				 .is_first = i == 0, .has_fallback = rule->n_fallbacks > 0};
+		struct work w = {.a = a,
+				 .job = job,
+				 .rule = rule,
+				 .candidate = &list.at[i],
+				 .cache = job->resolver->cache,
+				 .is_first = i == 0,
+				 .has_fallback = rule->n_fallbacks > 0};
 		enum outcome outcome = rule->type == RULE_FILE ? look_for_file(&w, err) : HAVE;
 		if (outcome == HAVE)
 			outcome = fetch_verified(&w, err);
