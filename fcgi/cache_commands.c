@@ -165,7 +165,8 @@ static int init(struct command *c)
 		return complain("cache.folder", err.why);
 	printf("%s is a cache\n", folder);
 	if (geteuid() == 0 && stat(folder, &st) == 0 && st.st_uid == 0)
-		fprintf(stderr, "lorikeet: warning: %s belongs to root; give it to the workers' user, with all that is in it\n",
+		fprintf(stderr,
+			"lorikeet: warning: %s belongs to root; give it to the workers' user, with all that is in it\n",
 			folder);
 	return end_output(0);
 }
@@ -270,7 +271,8 @@ static const struct candidate *find_fallback(const struct command *c, struct are
 		enum standing s = standing_of(c, a, &c->resolver->rules[list.rule], &list.at[i], &o);
 		if (s != USELESS)
 			return list.at[i].is_fallback && strcmp(reason.key, row->key) == 0 ? &list.at[i] : NULL;
-		if (!list.at[i].is_fallback && *o.key && (!*reason.key || (!is_bad(reason.verdict) && is_bad(o.verdict))))
+		if (!list.at[i].is_fallback && *o.key &&
+		    (!*reason.key || (!is_bad(reason.verdict) && is_bad(o.verdict))))
 			reason = o;
 	}
 	return NULL;

@@ -33,7 +33,8 @@ bool cache_act_as_owner(const struct config *config)
 		return true;
 	if (take_groups(&st) && setegid(st.st_gid) == 0 && seteuid(st.st_uid) == 0)
 		return true;
-	fprintf(stderr, "lorikeet: cannot act as user %u, whose the cache is: %s\n", (unsigned)st.st_uid, strerror(errno));
+	fprintf(stderr, "lorikeet: cannot act as user %u, whose the cache is: %s\n", (unsigned)st.st_uid,
+		strerror(errno));
 	return false;
 }
 
@@ -76,7 +77,8 @@ static bool is_apart(const char *what, const char *folder, const char *other_wha
 	const char *one = real_path(a, folder), *two = real_path(a, other);
 	bool apart = !is_within(one, two) && !is_within(two, one);
 	if (!apart)
-		fprintf(stderr, "lorikeet: %s %s and %s %s must not lie in each other\n", what, folder, other_what, other);
+		fprintf(stderr, "lorikeet: %s %s and %s %s must not lie in each other\n", what, folder, other_what,
+			other);
 	arena_close(a);
 	return apart;
 }
@@ -99,7 +101,9 @@ static void warn_of_rules(const struct config *config)
 {
 	for (size_t i = 0; i < config->n_rules; i++)
 		if (config->rules[i].type != SOURCE_FILE)
-			fprintf(stderr, "lorikeet: warning: rules.%zu: originals come over the network, but cache.folder is not set\n",
+			fprintf(stderr,
+				"lorikeet: warning: rules.%zu: originals come over the network, "
+				"but cache.folder is not set\n",
 				i);
 }
 

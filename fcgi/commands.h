@@ -9,7 +9,8 @@
  * `lorikeet: what: why`, and returns the exit status: 0 done, 1 it failed, 2 wrong words.
  */
 
-/* `check`: the configuration was read already; are its roots there and readable, and does the cache lie where it can? */
+/* `check`: the configuration was read already; are its roots there and readable, and does the cache lie where it
+ * can? */
 int command_check(const struct config *config, const struct service *service);
 
 /* `get URI`: one request, a path or a whole address, without nginx; headers on standard error, body on

@@ -64,7 +64,8 @@ static bool is_wanted(const struct walk *w, struct arena *a, struct str key, con
 	struct str rest = key, site, path;
 	struct request r;
 	struct error err;
-	if (!memmem(key.at, key.n, "://", 3) || !take_until(&rest, ' ', &site) || !take_until(&rest, ' ', &path) || !path.n)
+	if (!memmem(key.at, key.n, "://", 3) || !take_until(&rest, ' ', &site) || !take_until(&rest, ' ', &path) ||
+	    !path.n)
 		return false;
 	bool parsed = request_parse(a, w->purge->grammar, path, &r, &err);
 	*url = arena_printf(a, "%.*s%.*s", (int)site.n, site.at, (int)path.n, path.at);

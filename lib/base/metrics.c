@@ -64,7 +64,7 @@ static const struct {
 	[METRIC_ORIGIN_REFUSED] = {"origin_refused", "Transfers not begun because the address may not be asked."},
 	[METRIC_ORIGIN_DAMAGED] = {"origin_damaged", "Bodies that are not what their digest or length says."},
 	[METRIC_ORIGIN_RESUMED] = {"origin_resumed", "Broken transfers that were continued where they had stopped."},
-	[METRIC_WAITS] = {"waits", "Requests that waited for the download of another request."},
+	[METRIC_WAITS] = {"waits", "Requests that waited for the download or the verification of another."},
 	[METRIC_WAITS_REFUSED] = {"waits_refused", "Requests refused at once because too many were waiting."},
 	[METRIC_WAITS_LATE] = {"waits_late", "Requests that waited for their original in vain."},
 	[METRIC_FALLBACKS] = {"fallbacks", "Answers made from a fallback instead of the original."},

@@ -37,7 +37,7 @@ enum metric {
 	METRIC_ORIGIN_REFUSED,          /* addresses that may not be asked */
 	METRIC_ORIGIN_DAMAGED,          /* bodies that are not what their digest or length says */
 	METRIC_ORIGIN_RESUMED,
-	METRIC_WAITS,                   /* requests that waited for another's download */
+	METRIC_WAITS,                   /* requests that waited for another's download or verification */
 	METRIC_WAITS_REFUSED,           /* 503 at once: too many wait */
 	METRIC_WAITS_LATE,              /* 503 after max_wait */
 	METRIC_FALLBACKS,               /* answers made from a fallback */

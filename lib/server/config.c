@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,10 @@
 
 #include <libconfig.h>
 
+#include "../base/file.h"
 #include "../image/heif.h"
 #include "../image/magick.h"
+#include "../source/cache.h"
 #include "config_options.h"
 
 #define FILE_MAX_BYTES (1 << 20)
@@ -367,28 +370,24 @@ static bool read_environment(struct arena *a, char *const *env, bool rules, stru
 
 static uint64_t read_number(const char *path)
 {
-	unsigned long long v = 0;
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (fscanf(f, "%llu", &v) != 1)
-		v = 0;
-	fclose(f);
-	return v;
+	char text[32];
+	ssize_t n = file_read(AT_FDCWD, path, 0, text, sizeof text);
+	struct str rest = {text, n > 0 ? (size_t)n : 0};
+	uint64_t v;
+	return take_uint(&rest, UINT64_MAX, &v) ? v : 0;
 }
 
 /* The least memory.max of this process's cgroup and those above it (cgroups v2), 0 for none. */
 static uint64_t cgroup_bytes(void)
 {
-	char path[PATH_MAX] = "/sys/fs/cgroup", line[PATH_MAX - 64];
+	char path[PATH_MAX + 64] = "/sys/fs/cgroup", text[PATH_MAX];
 	const size_t top = strlen(path);
-	FILE *f = fopen("/proc/self/cgroup", "re");
+	ssize_t n = file_read(AT_FDCWD, "/proc/self/cgroup", 0, text, sizeof text);
+	struct str rest = {text, n > 0 ? (size_t)n : 0}, line;
 	uint64_t least = 0;
-	while (f && fgets(line, sizeof line, f))
-		if (strncmp(line, "0::/", 4) == 0)
-			snprintf(path + top, sizeof path - top, "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
-	if (f)
-		fclose(f);
+	while (take_until(&rest, '\n', &line))
+		if (take_word(&line, STR("0::")) && line.n > 1)
+			snprintf(path + top, sizeof path - top - sizeof "/memory.max", "%.*s", (int)line.n, line.at);
 	for (char *end = path + strlen(path); end >= path + top; end = memrchr(path, '/', (size_t)(end - path))) {
 		strcpy(end, "/memory.max");
 		uint64_t limit = read_number(path);
@@ -409,12 +408,27 @@ static uint64_t memory_bytes(void)
 	return bytes;
 }
 
+bool config_rule_verifies(const struct config_rule *r)
+{
+	return r->verify == VERIFY_YES || (r->verify == VERIFY_AUTO && *r->fallback);
+}
+
+static bool verifies(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_rules; i++)
+		if (config_rule_verifies(&c->rules[i]))
+			return true;
+	return false;
+}
+
 static void resolve_automatic(struct config *c)
 {
 	if (!c->workers)
 		c->workers = 2 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+	if (!c->verifiers)
+		c->verifiers = c->workers < 8 ? 1 : c->workers < 4 * STORE_TURNS ? c->workers / 4 : STORE_TURNS;
 	if (!c->max_request_memory)
-		c->max_request_memory = memory_bytes() / 4 * 3 / c->workers;
+		c->max_request_memory = memory_bytes() / 4 * 3 / (c->workers + (verifies(c) ? c->verifiers : 0));
 	if (!c->max_source_pixels)
 		c->max_source_pixels = c->max_request_memory > UINT64_MAX / 8 ? UINT64_MAX : c->max_request_memory * 8;
 }
@@ -526,17 +540,12 @@ struct config *config_load(struct arena *a, const char *path, char *const *env, 
 	if (!path)
 		return config_load_text(a, "", "configuration", env, err);
 	char *text = arena_alloc(a, FILE_MAX_BYTES + 1);
-	FILE *f = fopen(path, "re");
-	size_t n = f ? fread(text, 1, FILE_MAX_BYTES, f) : 0;
-	bool bad = !f || ferror(f);
-	int why = errno;
-	if (f)
-		fclose(f);
-	if (bad || n == FILE_MAX_BYTES) {
-		wrong(err, path, bad ? strerror(why) : "is too large");
+	ssize_t n = file_read(AT_FDCWD, path, 0, text, FILE_MAX_BYTES);
+	if (n < 0 || n == FILE_MAX_BYTES) {
+		wrong(err, path, n < 0 ? strerror(errno) : "is too large");
 		return NULL;
 	}
-	if (memchr(text, '\0', n)) {
+	if (memchr(text, '\0', (size_t)n)) {
 		wrong(err, path, "has a NUL byte");
 		return NULL;
 	}

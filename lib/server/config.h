@@ -18,4 +18,7 @@ struct config *config_load_text(struct arena *a, const char *text, const char *n
 				struct error *err);
 struct config *config_load(struct arena *a, const char *path, char *const *env, struct error *err);
 
+/* Whether originals of the rule are decoded in full before they are served. */
+bool config_rule_verifies(const struct config_rule *rule);
+
 #endif

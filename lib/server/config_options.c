@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "config_options.h"
 
+#include "../source/cache.h"
+
 /* An exbibyte: sums of a few do not overflow. */
 #define MAX_BYTES (UINT64_C(1) << 60)
 
@@ -59,13 +61,17 @@ const struct option config_options[] = {
 	R("limits", min_tile_size, UINT, "256", 1, 8192, NULL,
 	  "Stored tiles smaller than this are announced as multiples, in pixels."),
 	C("limits", "max_request_memory", max_request_memory, UINT, "0", 0, UINT64_MAX, NULL,
-	  "Bytes that one request may need, by the decoders' own estimates; more is 413. 0: three quarters of the memory (RAM or cgroup) divided by workers."),
+	  "Bytes that one request may need, by the decoders' own estimates; more is 413. 0: three quarters of the memory (RAM "
+	  "or cgroup) divided by workers, and verifiers where a rule verifies."),
 	C("limits", "max_source_pixels", max_source_pixels, UINT, "0", 0, UINT64_MAX, NULL,
 	  "Largest original in pixels; larger is 413. 0: eight times max_request_memory."),
 	C("limits", "max_decode_ms", max_decode_ms, UINT, "45000", 0, 3600000, NULL,
 	  "Longest time for reading a picture; longer is 503, and at twice the time its process ends. 0: no such limit."),
 	C("limits", "workers", workers, UINT, "0", 0, 10000, NULL,
 	  "Worker processes that share the machine's memory. 0: twice the processors."),
+	C("limits", "verifiers", verifiers, UINT, "0", 0, STORE_TURNS, NULL,
+	  "Fetchers that may decode originals in full at the same time (verify), of all that share a cache's folder; others "
+	  "wait. 0: a quarter of workers, at least one."),
 
 	C("images", "jpeg_quality", jpeg_quality, UINT, "85", 1, 100, NULL, "Quality of jpg answers."),
 	C("images", "jpeg_sampling", jpeg_sampling, CHOICE, "420", 0, 0, sampling_words,
@@ -116,7 +122,8 @@ const struct option config_options[] = {
 	R("origin", bearer, TEXT, "", 0, 0, NULL, "Token for bearer authentication."),
 	R("origin", secret_file, FOLDER, "", 0, 0, NULL,
 	  "File whose only line is the secret: the secret key of S3, else the password if there is a user, else the bearer token."),
-	R("origin", headers, LIST, "", 0, 0, NULL, "Further request headers, as \"X-Token: abc\"."),
+	R("origin", headers, LIST, "", 0, 0, NULL, 
+	  "Further request headers, as \"X-Token: abc\". Where they change, originals are fetched anew; not so where secrets do."),
 	R("origin", client_certificate, FOLDER, "", 0, 0, NULL, "PEM file of a client certificate."),
 	R("origin", client_key, FOLDER, "", 0, 0, NULL, "PEM file of its key."),
 	R("origin", ca_file, FOLDER, "", 0, 0, NULL, "PEM file of the authorities to trust instead of the system's."),

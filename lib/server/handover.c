@@ -19,10 +19,12 @@ static void redirect(struct job *job, struct reply *reply, const char *step)
 bool hand_over(struct job *job, struct error *err)
 {
 	if (job->round >= SERVICE_ROUNDS)
-		return fail(err, 503, REASON_BUSY, "The image is not here yet, please try again.", "fetched twice, and gone again");
+		return fail(err, 503, REASON_BUSY, "The image is not here yet, please try again.",
+			    "fetched twice, and gone again");
 	if (metrics_marked(MARK_FETCH, 0) >= job->service->config->max_waiting) {
 		metrics_add(METRIC_WAITS_REFUSED, 1);
-		return fail(err, 503, REASON_BUSY, "Too many requests wait for origins, please try again.", "max_waiting");
+		return fail(err, 503, REASON_BUSY, "Too many requests wait for origins, please try again.",
+			    "max_waiting");
 	}
 	metrics_add(METRIC_CACHE_MISSES, 1);
 	redirect(job, job->reply, arena_printf(job->a, "fetch-%u", job->round + 1));
@@ -48,7 +50,8 @@ static void late(void *with)
 		return;
 	struct reply *mine = job->reply, early = reply_open(job->a);
 	early.source = mine->source;
-	fail(&err, 503, REASON_TIMEOUT, "The image is not here yet, please try again.", "max_wait_ms; the download goes on");
+	fail(&err, 503, REASON_TIMEOUT, "The image is not here yet, please try again.",
+	     "max_wait_ms; the download goes on");
 	metrics_add(METRIC_WAITS_LATE, 1);
 	job->reply = &early;
 	answer_error(job, &err);
@@ -75,9 +78,15 @@ bool answer_fetch(struct job *job, struct error *err)
 	const struct config *c = job->service->config;
 	job->patience = (struct patience){clock_us() + (int64_t)c->max_wait_ms * 1000, late, job, false};
 	struct fetch_job fetch = {
-		.resolver = &job->service->resolver, .identifier = job->request.identifier, .max_waiting = (size_t)c->max_waiting,
-		.max_bytes = c->cache_max_bytes, .patience = job->call->early ? &job->patience : NULL,
-		.servable = servable, .verify = verify, .with = job,
+		.resolver = &job->service->resolver,
+		.identifier = job->request.identifier,
+		.max_waiting = (size_t)c->max_waiting,
+		.max_verifying = (unsigned)c->verifiers,
+		.max_bytes = c->cache_max_bytes,
+		.patience = job->call->early ? &job->patience : NULL,
+		.servable = servable,
+		.verify = verify,
+		.with = job,
 	};
 	bool ok = fetch_run(job->a, &fetch, err);
 	stopwatch_lap(&job->watch, STAGE_FETCH);

@@ -16,7 +16,8 @@
 
 struct reply reply_open(struct arena *a)
 {
-	return (struct reply){.headers = buf_open(a, SERVICE_HEADERS_MAX_BYTES), .why = "", .source = "", .source_format = ""};
+	return (struct reply){
+		.headers = buf_open(a, SERVICE_HEADERS_MAX_BYTES), .why = "", .source = "", .source_format = ""};
 }
 
 void header(struct job *job, const char *name, const char *value)
@@ -194,7 +195,8 @@ void answer_error(struct job *job, const struct error *err)
 	header(job, "Content-Type", json ? "application/json" : "text/plain; charset=utf-8");
 	buf_printf(reply->headers, "Cache-Control: max-age=%d\r\n", ERROR_CACHE_S);
 	if (err->status >= 502 && err->status <= 504)
-		buf_printf(reply->headers, "Retry-After: %d\r\n", err->retry_after_s > 0 ? err->retry_after_s : RETRY_S);
+		buf_printf(reply->headers, "Retry-After: %d\r\n",
+			   err->retry_after_s > 0 ? err->retry_after_s : RETRY_S);
 	if (err->status == 405)
 		header(job, "Allow", "GET, HEAD, OPTIONS");
 	reply->body_is_left_out = is_method(job->call, "HEAD");

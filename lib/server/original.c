@@ -23,18 +23,19 @@ void forgive(struct job *job)
 	metrics_mark(MARK_NONE, 0, 0);
 	deadline_end();
 	if (job->resolved.known.strikes && !job->is_judged)
-		resolver_judge(&job->service->resolver, &job->resolved, job->request.identifier, job->resolved.known.verdict, 0);
+		resolver_judge(&job->service->resolver, &job->resolved, job->request.identifier,
+			       job->resolved.known.verdict, 0);
 }
 
-static bool open_original(struct job *job, size_t skip, struct error *err)
+/* *known is filled where no source is opened. */
+static bool open_original(struct job *job, size_t skip, struct known_picture *known, struct error *err)
 {
 	struct resolved *r = &job->resolved;
 	struct resolver_wish wish = {.identifier = job->request.identifier, .skip = skip, .was_fetched = job->round > 0,
 				     .facts_suffice = job->request.kind == REQUEST_INFO && job->request.page == 1};
-	struct known_picture known;
 	bool found = resolver_open(job->a, &job->service->resolver, &wish, r, err);
 	/* Facts of a program with another layout. */
-	if (found && !r->source && !known_read(r->known.facts, &known)) {
+	if (found && !r->source && !known_read(r->known.facts, known)) {
 		wish.facts_suffice = false;
 		found = resolver_open(job->a, &job->service->resolver, &wish, r, err);
 	}
@@ -60,9 +61,9 @@ bool open_picture(struct job *job, size_t skip, struct error *err)
 	struct known_picture known;
 	struct picture *p = &job->picture;
 	job->is_open = job->is_judged = false;
-	if (!open_original(job, skip, err))
+	if (!open_original(job, skip, &known, err))
 		return false;
-	if (!job->resolved.source && known_read(job->resolved.known.facts, &known)) {
+	if (!job->resolved.source) {
 		*p = (struct picture){.facts = known.facts};
 		p->metadata.per_cm_x = known.per_cm_x;
 		p->metadata.per_cm_y = known.per_cm_y;

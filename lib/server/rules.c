@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "rules.h"
 
-#include <errno.h>
-#include <stdio.h>
-
+#include "../base/file.h"
 #include "../base/hash.h"
 #include "../iiif/info.h"
-
-#define SECRET_MAX_BYTES 4096
 
 static bool wrong(const struct config_rule *r, const char *what, struct error *err)
 {
@@ -15,22 +11,11 @@ static bool wrong(const struct config_rule *r, const char *what, struct error *e
 	return fail(err, 500, REASON_CONFIG, "The server is not configured.", "%s: %s%.400s", r->origin, what, why.why);
 }
 
-/* The only line of a file. */
 static bool read_secret(struct arena *a, const char *path, const char **secret, struct error *err)
 {
-	char text[SECRET_MAX_BYTES];
-	FILE *f = fopen(path, "re");
-	size_t n = f ? fread(text, 1, sizeof text, f) : 0;
-	bool bad = !f || ferror(f);
-	int why = errno;
-	if (f)
-		fclose(f);
-	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r'))
-		n--;
-	if (bad || !n || n == sizeof text || memchr(text, '\n', n))
-		return fail(err, 500, REASON_CONFIG, "", "%s: %s", path, bad ? strerror(why) : "must have one line");
-	*secret = arena_strndup(a, text, n);
-	return true;
+	const char *why;
+	*secret = file_read_line(a, path, &why);
+	return *secret || fail(err, 500, REASON_CONFIG, "", "%s: %s", path, why);
 }
 
 static const struct exchange *split_fallbacks(struct arena *a, const char *const *list, size_t *n)
@@ -46,11 +31,27 @@ static const struct exchange *split_fallbacks(struct arena *a, const char *const
 	return e;
 }
 
-/* As whom an origin is asked, and with which limits: rules that ask otherwise must not share what they get. */
+/* A secret that stands in the rule, with no name beside it. */
+static bool has_nameless_secret(const struct config_rule *r)
+{
+	return *r->bearer || (*r->password && !*r->user);
+}
+
+/*
+ * As whom an origin is asked, and with which limits: rules that ask otherwise must not share what they get.
+ *
+ * It is where credentials come from, not the secrets, so that what was fetched outlives their rotation: the names of
+ * users, keys, profiles and files; S3 that is signed by the environment's or a role's keys; for a secret without a name
+ * the rule itself. Further headers count as they are: they may choose what is sent.
+ */
 static const char *account_of(struct arena *a, const struct config_rule *r)
 {
 	struct buf *b = buf_open(a, 1 << 20);
-	const char *const texts[] = {r->user, r->password, r->bearer, r->secret_file, r->client_certificate, r->access_key, r->profile};
+	bool is_signed = r->type == SOURCE_S3 && !r->anonymous, is_own = has_nameless_secret(r);
+	const char *const texts[] = {
+		r->user, r->secret_file, r->client_certificate, r->access_key, r->profile, is_signed ? "signed" : "",
+		is_own ? "own" : "", is_own ? r->prefix : "", is_own ? r->pattern : "",
+	};
 	char hash[33];
 	bool any = false;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -63,7 +64,8 @@ static const char *account_of(struct arena *a, const struct config_rule *r)
 	}
 	/* Hosts by identifier are guarded, and more is asked of originals that have a limit or a sum. */
 	if (*r->allowed_hosts || r->max_original_bytes || r->etag_is_md5) {
-		buf_printf(b, "%d %llu %d\n", *r->allowed_hosts != NULL, (unsigned long long)r->max_original_bytes, r->etag_is_md5);
+		buf_printf(b, "%d %llu %d\n", *r->allowed_hosts != NULL, (unsigned long long)r->max_original_bytes,
+			   r->etag_is_md5);
 		any = true;
 	}
 	if (!any)
@@ -75,15 +77,28 @@ static const char *account_of(struct arena *a, const struct config_rule *r)
 static bool fill_http(struct arena *a, const struct config_rule *r, struct http_options *h, struct error *err)
 {
 	*h = (struct http_options){
-		.connect_ms = (int64_t)r->connect_timeout_ms, .stall_ms = (int64_t)r->stall_timeout_ms,
-		.total_ms = (int64_t)r->total_timeout_ms, .max_bytes = r->max_original_bytes, .retries = (unsigned)r->retries,
-		.user = r->user, .password = r->password, .bearer = r->bearer, .headers = r->headers,
-		.client_certificate = r->client_certificate, .client_key = r->client_key, .ca_file = r->ca_file, .proxy = r->proxy,
+		.connect_ms = (int64_t)r->connect_timeout_ms,
+		.stall_ms = (int64_t)r->stall_timeout_ms,
+		.total_ms = (int64_t)r->total_timeout_ms,
+		.max_bytes = r->max_original_bytes,
+		.retries = (unsigned)r->retries,
+		.user = r->user,
+		.password = r->password,
+		.bearer = r->bearer,
+		.headers = r->headers,
+		.client_certificate = r->client_certificate,
+		.client_key = r->client_key,
+		.ca_file = r->ca_file,
+		.proxy = r->proxy,
 	};
 	if (r->type == SOURCE_S3) {
 		struct s3_options *o = arena_new(a, struct s3_options);
-		*o = (struct s3_options){.region = r->region, .access_key = r->access_key, .secret_key = r->secret_key,
-					 .session_token = r->session_token, .secret_file = r->secret_file, .profile = r->profile,
+		*o = (struct s3_options){.region = r->region,
+					 .access_key = r->access_key,
+					 .secret_key = r->secret_key,
+					 .session_token = r->session_token,
+					 .secret_file = r->secret_file,
+					 .profile = r->profile,
 					 .anonymous = r->anonymous};
 		h->sign = s3_sign;
 		h->sign_with = s3_signer_open(a, o);
@@ -94,8 +109,11 @@ static bool fill_http(struct arena *a, const struct config_rule *r, struct http_
 
 static bool fill_template(struct arena *a, const struct config_rule *r, struct resolver_rule *rule, struct error *err)
 {
-	struct template_options o = {.prefix = r->prefix, .pattern = r->pattern, .delimiter = r->delimiter,
-				     .text = r->type == SOURCE_HTTP ? r->url : r->path, .is_url = r->type == SOURCE_HTTP};
+	struct template_options o = {.prefix = r->prefix,
+				     .pattern = r->pattern,
+				     .delimiter = r->delimiter,
+				     .text = r->type == SOURCE_HTTP ? r->url : r->path,
+				     .is_url = r->type == SOURCE_HTTP};
 	/* The plain case, which the start page's list can go through backwards. */
 	if (r->type == SOURCE_FILE && !*r->pattern && !*r->delimiter && strcmp(r->path, "{id}") == 0)
 		return true;
@@ -120,7 +138,7 @@ static bool make_rule(struct arena *a, const struct config_rule *r, struct resol
 		.stale_if_error_s = (int64_t)r->stale_if_error,
 	};
 	rule->fallbacks = split_fallbacks(a, r->fallback, &rule->n_fallbacks);
-	rule->verify = r->verify == VERIFY_YES || (r->verify == VERIFY_AUTO && rule->n_fallbacks);
+	rule->verify = config_rule_verifies(r);
 	if (!fill_template(a, r, rule, err))
 		return wrong(r, "", err);
 	if (rule->type != RULE_FILE && !fill_http(a, r, &rule->http, err))
@@ -128,7 +146,8 @@ static bool make_rule(struct arena *a, const struct config_rule *r, struct resol
 	rule->http.guarded = rule->template && template_is_open(rule->template);
 	if (rule->http.guarded && !*r->allowed_hosts)
 		return fail(err, 500, REASON_CONFIG, "The server is not configured.",
-			    "%s: origin.allowed_hosts: identifiers bring the host, so a list of hosts is needed", r->origin);
+			    "%s: origin.allowed_hosts: identifiers bring the host, so a list of hosts is needed",
+			    r->origin);
 	return info_limits(str_of(r->info_json), &ignored, err) || wrong(r, "info_json: ", err);
 }
 
@@ -143,7 +162,10 @@ struct resolver_rule *rules_make(struct arena *a, const struct config *c, struct
 
 struct cache *rules_open_cache(struct arena *a, const struct config *c)
 {
-	struct cache_options o = {.folder = c->cache_folder, .max_bytes = c->cache_max_bytes, .min_free_bytes = c->min_free_bytes,
-				  .temporary = c->temporary, .temporary_bytes = c->temporary_bytes};
+	struct cache_options o = {.folder = c->cache_folder,
+				  .max_bytes = c->cache_max_bytes,
+				  .min_free_bytes = c->min_free_bytes,
+				  .temporary = c->temporary,
+				  .temporary_bytes = c->temporary_bytes};
 	return cache_open(a, &o);
 }

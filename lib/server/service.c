@@ -118,7 +118,8 @@ static bool try_candidates(struct job *job, struct error *err)
 	const struct service *s = job->service;
 	size_t skip = 0;
 	for (int tries = 0; tries < CANDIDATE_TRIES; tries++) {
-		bool ok = job->request.kind == REQUEST_INFO ? answer_info(job, skip, err) : answer_image(job, skip, err);
+		bool ok = job->request.kind == REQUEST_INFO ? answer_info(job, skip, err)
+							    : answer_image(job, skip, err);
 		forgive(job);
 		if (job->resolved.source && !source_is_steady(job->resolved.source, err))
 			return false;
@@ -198,8 +199,10 @@ static void answer_metrics(struct job *job)
 		{"free_bytes", "Bytes free on its volume.", state.free_bytes},
 	};
 	for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
-		buf_printf(body, "# HELP lorikeet_cache_%s %s\n# TYPE lorikeet_cache_%s gauge\nlorikeet_cache_%s %llu\n",
-			   gauges[i].name, gauges[i].help, gauges[i].name, gauges[i].name, (unsigned long long)gauges[i].value);
+		buf_printf(body,
+			   "# HELP lorikeet_cache_%s %s\n# TYPE lorikeet_cache_%s gauge\nlorikeet_cache_%s %llu\n",
+			   gauges[i].name, gauges[i].help, gauges[i].name, gauges[i].name,
+			   (unsigned long long)gauges[i].value);
 	job->reply->status = 200;
 	job->reply->body = buf_view(body);
 	header(job, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");

@@ -125,7 +125,8 @@ static void write_count(const struct listing *l, struct buf *out)
 		buf_printf(out, "%zu folder%s of images cannot be read now. ", l->unreachable,
 			   l->unreachable == 1 ? "" : "s");
 	if (l->n < l->found)
-		buf_printf(out, "%zu of %s%llu images", l->n, l->more ? "more than " : "", (unsigned long long)l->found);
+		buf_printf(out, "%zu of %s%llu images", l->n, l->more ? "more than " : "",
+			   (unsigned long long)l->found);
 	else
 		buf_printf(out, "%zu image%s%s", l->n, l->n == 1 ? "" : "s", l->more ? ", and there may be more" : "");
 }

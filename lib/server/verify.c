@@ -10,8 +10,9 @@ bool verify_pixels(const struct config *config, const struct picture *p, struct 
 {
 	uint64_t pixels = (uint64_t)p->stored_w * p->stored_h;
 	return pixels <= config->max_source_pixels ||
-	       fail(err, 413, REASON_TOO_LARGE, "The image is larger than the server allows.", "%llu source pixels of %llu",
-		    (unsigned long long)pixels, (unsigned long long)config->max_source_pixels);
+	       fail(err, 413, REASON_TOO_LARGE, "The image is larger than the server allows.",
+		    "%llu source pixels of %llu", (unsigned long long)pixels,
+		    (unsigned long long)config->max_source_pixels);
 }
 
 static bool read_part(const struct config *config, const struct picture *p, const struct wants *w, struct error *err)
@@ -32,7 +33,8 @@ static bool read_part(const struct config *config, const struct picture *p, cons
 
 /* At once where that takes no more than half of the memory, else in bands: a format that must be read from its start
  * each time would take the square of its time. */
-static bool read_level(const struct config *config, const struct picture *p, double step_x, double step_y, struct error *err)
+static bool read_level(const struct config *config, const struct picture *p, double step_x, double step_y,
+		       struct error *err)
 {
 	struct wants w = {.region = {0, 0, p->stored_w, p->stored_h}, .step_x = step_x, .step_y = step_y,
 			  .chroma_x = 1, .chroma_y = 1};
@@ -56,7 +58,8 @@ bool verify_picture(const struct config *config, struct source *source, struct e
 		  read_level(config, &p, 1, 1, err);
 	bool swapped = ok && facts_swapped(&p.facts);
 	for (int i = 1; ok && i < p.facts.n_levels; i++) {
-		double w = swapped ? p.facts.level[i].h : p.facts.level[i].w, h = swapped ? p.facts.level[i].w : p.facts.level[i].h;
+		double w = swapped ? p.facts.level[i].h : p.facts.level[i].w,
+		       h = swapped ? p.facts.level[i].w : p.facts.level[i].h;
 		ok = read_level(config, &p, p.stored_w / w, p.stored_h / h, err);
 	}
 	arena_close(a);

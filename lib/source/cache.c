@@ -34,9 +34,12 @@ struct cache *cache_open(struct arena *a, const struct cache_options *o)
 	struct cache *c = arena_new(a, struct cache);
 	c->main = (struct store){.folder = or_none(o->folder), .max_bytes = o->max_bytes,
 				 .min_free_bytes = o->min_free_bytes, .fd = -1, .lock_fd = -1};
-	c->temporary = (struct store){.folder = or_none(o->temporary), .temporary = true, .max_bytes = o->temporary_bytes,
-				      .fd = -1, .lock_fd = -1};
-	c->locked_fd = -1;
+	c->temporary = (struct store){.folder = or_none(o->temporary),
+				      .temporary = true,
+				      .max_bytes = o->temporary_bytes,
+				      .fd = -1,
+				      .lock_fd = -1};
+	c->locked_fd = c->turn_fd = -1;
 	c->flushed_us = clock_us();
 	arena_defer(a, close_cache, c);
 	return c;
@@ -103,6 +106,16 @@ bool cache_find(struct cache *c, struct arena *a, const char *key, struct origin
 	return known;
 }
 
+bool cache_find_stored(struct cache *c, struct arena *a, const char *key, struct original *o)
+{
+	bool known = cache_find(c, a, key, o);
+	if (known && o->bytes)
+		return true;
+	store_look_again(&c->main);
+	store_look_again(&c->temporary);
+	return cache_find(c, a, key, o);
+}
+
 static struct store *store_of(struct cache *c, const struct original *o)
 {
 	return o->temporary ? &c->temporary : &c->main;
@@ -112,7 +125,8 @@ void cache_flush(struct cache *c)
 {
 	struct store *s = &c->main;
 	if (c->n_notes && s->index)
-		store_check(s, cache_index_used(s->index, (const char (*)[CACHE_KEY_BYTES])c->note, c->n_notes, time(NULL)));
+		store_check(s, cache_index_used(s->index, (const char (*)[CACHE_KEY_BYTES])c->note, c->n_notes,
+						time(NULL)));
 	c->n_notes = 0;
 	c->flushed_us = clock_us();
 }
@@ -238,15 +252,17 @@ static struct store *store_to_lock(struct cache *c)
 	return store_ready(&c->temporary, true) ? &c->temporary : NULL;
 }
 
-bool cache_lock(struct cache *c, const char *key, struct patience *patience, int64_t until_us)
+/* Polls until try(store, what) has it in the folder in use, whose lock file is *fd then. */
+static bool wait_for_lock(struct cache *c, bool (*try)(const struct store *s, const void *what), const void *what,
+			  struct patience *patience, int64_t until_us, int *fd)
 {
 	bool waited = false;
 	for (;;) {
 		struct store *s = store_to_lock(c);
 		if (!s)
 			return true;   /* nothing is kept, so nothing can be shared */
-		if (store_try_lock(s, key)) {
-			c->locked_fd = s->lock_fd;
+		if (try(s, what)) {
+			*fd = s->lock_fd;
 			return true;
 		}
 		if (!waited)
@@ -260,14 +276,42 @@ bool cache_lock(struct cache *c, const char *key, struct patience *patience, int
 	}
 }
 
+/* A store that was closed meanwhile has let go of its locks. */
+static void give_back(struct cache *c, int *fd, void (*unlock)(int lock_fd))
+{
+	if (*fd >= 0 && (c->main.lock_fd == *fd || c->temporary.lock_fd == *fd))
+		unlock(*fd);
+	*fd = -1;
+}
+
+static bool try_key(const struct store *s, const void *key)
+{
+	return store_try_lock(s, key);
+}
+
+bool cache_lock(struct cache *c, const char *key, struct patience *patience, int64_t until_us)
+{
+	return wait_for_lock(c, try_key, key, patience, until_us, &c->locked_fd);
+}
+
 void cache_unlock(struct cache *c)
 {
-	/* A store that was closed meanwhile has let go of its locks. */
-	struct store *const stores[] = {&c->main, &c->temporary};
-	for (int i = 0; i < 2; i++)
-		if (c->locked_fd >= 0 && stores[i]->lock_fd == c->locked_fd)
-			store_unlock(c->locked_fd);
-	c->locked_fd = -1;
+	give_back(c, &c->locked_fd, store_unlock);
+}
+
+static bool try_turn(const struct store *s, const void *most)
+{
+	return store_try_turn(s, *(const unsigned *)most);
+}
+
+bool cache_take_turn(struct cache *c, unsigned most, struct patience *patience, int64_t until_us)
+{
+	return wait_for_lock(c, try_turn, &most, patience, until_us, &c->turn_fd);
+}
+
+void cache_end_turn(struct cache *c)
+{
+	give_back(c, &c->turn_fd, store_end_turn);
 }
 
 /* --- for people --- */
@@ -299,7 +343,8 @@ bool cache_purge(struct cache *c, const struct original *o)
 void cache_stat(struct cache *c, struct arena *a, struct cache_state *state)
 {
 	struct store *s = &c->main;
-	*state = (struct cache_state){.usable = store_ready(s, false), .why = s->why, .max_bytes = s->max_bytes, .index = ""};
+	*state = (struct cache_state){
+		.usable = store_ready(s, false), .why = s->why, .max_bytes = s->max_bytes, .index = ""};
 	if (!*s->folder)
 		state->why = "no folder is configured";
 	if (!state->usable)
@@ -313,10 +358,12 @@ void cache_stat(struct cache *c, struct arena *a, struct cache_state *state)
 
 bool cache_walk(struct cache *c, bool (*each)(void *with, const struct original *o), void *with)
 {
-	return store_ready(&c->main, false) && c->main.index && store_check(&c->main, cache_index_walk(c->main.index, each, with));
+	return store_ready(&c->main, false) && c->main.index &&
+	       store_check(&c->main, cache_index_walk(c->main.index, each, with));
 }
 
-bool cache_verify(struct cache *c, struct cache_verified *v, void (*found)(void *with, const char *key, const char *what), void *with)
+bool cache_verify(struct cache *c, struct cache_verified *v,
+		  void (*found)(void *with, const char *key, const char *what), void *with)
 {
 	return store_ready(&c->main, false) && store_verify(&c->main, v, found, with);
 }

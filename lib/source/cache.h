@@ -17,15 +17,15 @@
  *   FOLDER/files-1/ab/KEY      originals (cache_file.h); the number is the files' format
  *   FOLDER/parts-1/KEY         downloads under way, or broken off and to be resumed
  *
- * Files are the truth: they appear by rename and vanish by unlink, so who has one open keeps it, and the index can be lost. Then a new
- * one is begun beside it, current is renamed over, and the files are taken up slice by slice while requests are served. An
- * original that the index does not know is looked for by its name.
+ * Files are the truth: they appear by rename and vanish by unlink, so who has one open keeps it, and the index can be
+ * lost. Then a new one is begun beside it, current is renamed over, and the files are taken up slice by slice while
+ * requests are served. An original that the index does not know is looked for by its name.
  *
- * A hit writes nothing: uses are noted in the process and written in one transaction, at most every ten seconds. Whoever
- * stores an original first makes room, least recently used first.
+ * A hit writes nothing: uses are noted in the process and written in one transaction, at most every ten seconds.
+ * Whoever stores an original first makes room, least recently used first.
  *
- * Where the folder cannot be used (not there, full, read-only, of a format that is not ours), originals go to the temporary
- * folder, which is a small cache of the same make; log and metrics say so.
+ * Where the folder cannot be used (not there, full, read-only, of a format that is not ours), originals go to the
+ * temporary folder, which is a small cache of the same make; log and metrics say so.
  *
  * No function here blocks on another process for longer than SQLite's busy timeout, except cache_lock.
  */
@@ -50,6 +50,10 @@ void cache_key(struct str url, struct str account, char key[CACHE_KEY_BYTES]);
 /* What is known of an original. False: nothing. o->bytes says whether there is a file. */
 bool cache_find(struct cache *c, struct arena *a, const char *key, struct original *o);
 
+/* Looks for it also where a moment ago nothing could be used, for those who know that another process has just stored
+ * it: each process notices for itself, within a second, that a volume has come. */
+bool cache_find_stored(struct cache *c, struct arena *a, const char *key, struct original *o);
+
 /* Opens the file of an original that was found, and notes the use. o's validator and texts become those of the file
  * that was opened. False: it is gone, or was damaged and thrown away: go on as if it had not been found. */
 bool cache_open_file(struct cache *c, struct arena *a, struct original *o, struct source **out);
@@ -70,6 +74,11 @@ bool cache_verify_file(struct cache *c, const struct original *o);
  * late or until_us; false then. At most one lock a process. */
 bool cache_lock(struct cache *c, const char *key, struct patience *patience, int64_t until_us);
 void cache_unlock(struct cache *c);
+
+/* A turn at what takes much memory: at most `most` processes, of STORE_TURNS at the most, have one at a time. Else as
+ * cache_lock, beside which a process may have one. */
+bool cache_take_turn(struct cache *c, unsigned most, struct patience *patience, int64_t until_us);
+void cache_end_turn(struct cache *c);
 
 void cache_checked(struct cache *c, const char *key);           /* the origin says: unchanged */
 void cache_drop(struct cache *c, const char *key);              /* the file only */
@@ -96,7 +105,8 @@ bool cache_walk(struct cache *c, bool (*each)(void *with, const struct original 
 
 /* Compares files and index, in slices: takes up files that are not known, forgets rows whose file is gone, drops what
  * is damaged (all bodies are read) or not of our making's form. Says each by a call of found. */
-bool cache_verify(struct cache *c, struct cache_verified *v, void (*found)(void *with, const char *key, const char *what), void *with);
+bool cache_verify(struct cache *c, struct cache_verified *v,
+		  void (*found)(void *with, const char *key, const char *what), void *with);
 
 /* Writes what is noted of uses. */
 void cache_flush(struct cache *c);

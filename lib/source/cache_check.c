@@ -55,7 +55,8 @@ static bool forget_gone(void *with, const struct original *o)
 	return job->store->index;
 }
 
-bool store_verify(struct store *s, struct cache_verified *v, void (*found)(void *with, const char *key, const char *what), void *with)
+bool store_verify(struct store *s, struct cache_verified *v,
+		  void (*found)(void *with, const char *key, const char *what), void *with)
 {
 	struct verification job = {s, v, found, with};
 	*v = (struct cache_verified){0};

@@ -9,7 +9,8 @@ struct cache_verified {
 	uint64_t files, bytes, damaged, adopted, gone;
 };
 /* cache_verify's work. */
-bool store_verify(struct store *s, struct cache_verified *v, void (*found)(void *with, const char *key, const char *what), void *with);
+bool store_verify(struct store *s, struct cache_verified *v,
+		  void (*found)(void *with, const char *key, const char *what), void *with);
 
 /* Why a folder cannot be a cache at all: a network filesystem. NULL if it can. */
 const char *cache_folder_fault(const char *folder);

@@ -69,7 +69,8 @@ bool cache_header_write(int fd, const struct cache_header *h, struct error *err)
 	struct buf *b = make_header(a, h);
 	bool ok = false;
 	if (b->failed || b->n != h->header_bytes)
-		fail(err, 500, REASON_INTERNAL, SAY, "a header of %zu bytes, not %llu", b->n, (unsigned long long)h->header_bytes);
+		fail(err, 500, REASON_INTERNAL, SAY, "a header of %zu bytes, not %llu", b->n,
+		     (unsigned long long)h->header_bytes);
 	else
 		ok = write_whole(fd, b) || fail(err, 503, REASON_IO, SAY, "cache: %s", strerror(errno));
 	int why = errno;
@@ -154,7 +155,8 @@ static ssize_t read_text(int fd, char *text)
 	return n;
 }
 
-bool cache_header_read(struct arena *a, int fd, const char *key, bool is_part, struct cache_header *h, struct error *err)
+bool cache_header_read(struct arena *a, int fd, const char *key, bool is_part, struct cache_header *h,
+		       struct error *err)
 {
 	char text[CACHE_HEADER_MAX];
 	struct stat st;
@@ -165,7 +167,8 @@ bool cache_header_read(struct arena *a, int fd, const char *key, bool is_part, s
 	if (!S_ISREG(st.st_mode) || !parse(a, (struct str){text, (size_t)n}, h))
 		return damaged(err, key, "has no header");
 	/* Numbers that a defect made huge must not make a right sum. */
-	if (!h->header_bytes || h->header_bytes > CACHE_HEADER_MAX || h->header_bytes % CACHE_HEADER_STEP || h->length > INT64_MAX / 2)
+	if (!h->header_bytes || h->header_bytes > CACHE_HEADER_MAX || h->header_bytes % CACHE_HEADER_STEP ||
+	    h->length > INT64_MAX / 2)
 		return damaged(err, key, "has lengths that cannot be");
 	if (strcmp(h->key, key) != 0)
 		return damaged(err, key, "is another");

@@ -35,7 +35,8 @@ bool cache_header_write(int fd, const struct cache_header *h, struct error *err)
 
 /* Reads it; texts go into a. 500 REASON_DAMAGED if it is none, is of another key, or the file has not the length it
  * says (which a file being written need not have). */
-bool cache_header_read(struct arena *a, int fd, const char *key, bool is_part, struct cache_header *h, struct error *err);
+bool cache_header_read(struct arena *a, int fd, const char *key, bool is_part, struct cache_header *h,
+		       struct error *err);
 
 /* The body as a source that owns fd. */
 struct source *cache_file_source(struct arena *a, int fd, const struct cache_header *h);

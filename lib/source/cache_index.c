@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sqlite3.h>
+#include <time.h>
 
 #define FORMAT 1
 #define BUSY_MS 2000
@@ -166,6 +167,16 @@ static void bind_text(sqlite3_stmt *s, int at, const char *text)
 	sqlite3_bind_text(s, at, text ? text : "", -1, SQLITE_STATIC);
 }
 
+/* Of what is stored now the very moment: in seconds alone there is no order where all of a small cache is replaced within
+ * one, and what has just come would be evicted. */
+static double moment_of(int64_t unix_s)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	double now = (double)t.tv_sec + (double)t.tv_nsec / 1e9, age = now - (double)unix_s;
+	return age >= 0 && age < 2 + BUSY_MS / 1000.0 ? now : (double)unix_s;
+}
+
 static enum index_result run_original(struct cache_index *x, enum statement which, const struct original *o, uint64_t number)
 {
 	sqlite3_stmt *s;
@@ -181,10 +192,11 @@ static enum index_result run_original(struct cache_index *x, enum statement whic
 		int64_t value;
 	} numbers[] = {
 		{6, (int64_t)o->bytes}, {7, (int64_t)o->validator.length}, {8, o->validator.modified_s},
-		{10, (int64_t)o->validator.generation}, {11, o->fetched_s}, {12, o->checked_s}, {13, o->used_s},
+		{10, (int64_t)o->validator.generation}, {11, o->fetched_s}, {12, o->checked_s},
 		{14, o->verdict}, {15, o->until_s}, {16, o->status}, {17, o->strikes}, {19, (int64_t)number}};
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		sqlite3_bind_int64(s, numbers[i].at, numbers[i].value);
+	sqlite3_bind_double(s, 13, moment_of(o->used_s));
 	sqlite3_bind_blob(s, 18, o->facts.at, (int)o->facts.n, SQLITE_STATIC);
 	return run(x, s);
 }

@@ -64,15 +64,16 @@ enum index_result cache_index_set_facts(struct cache_index *index, const struct 
 /* INDEX_OK for the first who asks within for_s seconds, INDEX_NONE for others. */
 enum index_result cache_index_claim(struct cache_index *index, const char *key, int64_t now_s, int64_t for_s);
 /* One transaction that gives up at once when another writes. */
-enum index_result cache_index_used(struct cache_index *index, const char (*keys)[CACHE_KEY_BYTES], size_t n, int64_t now_s);
+enum index_result cache_index_used(struct cache_index *index, const char (*keys)[CACHE_KEY_BYTES], size_t n,
+				   int64_t now_s);
 
-/* The file is gone. What is known besides stays; purged: nothing stays but the generation, which is `generation` now. */
+/* The file is gone. What is known besides stays; purged: nothing but the generation, which is `generation` now. */
 enum index_result cache_index_unstore(struct cache_index *index, const char *key);
 enum index_result cache_index_purge(struct cache_index *index, const struct original *o, uint64_t generation);
 
 struct index_totals {
 	uint64_t bytes, files, others;  /* others: rows without a file */
-	int slice;                      /* of the folder, to be walked next; from CACHE_SLICES on all were, and it is done again */
+	int slice;                      /* of the folder, to be walked next; from CACHE_SLICES on all were once */
 	int64_t walked_s;               /* when the one before was */
 };
 #define CACHE_SLICES 256
@@ -92,6 +93,7 @@ enum index_result cache_index_trim_others(struct cache_index *index, uint64_t ke
 
 /* Calls each(with, o) for all rows in the order of keys; false from it ends the walk. No transaction is open
  * meanwhile. */
-enum index_result cache_index_walk(struct cache_index *index, bool (*each)(void *with, const struct original *o), void *with);
+enum index_result cache_index_walk(struct cache_index *index, bool (*each)(void *with, const struct original *o),
+				   void *with);
 
 #endif

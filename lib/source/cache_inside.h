@@ -9,7 +9,7 @@
 
 struct cache {
 	struct store main, temporary;
-	int locked_fd;                 /* of the store whose lock this process has, -1 none */
+	int locked_fd, turn_fd;        /* of the stores where this process has an original's lock and a turn, -1 none */
 	char note[NOTES][CACHE_KEY_BYTES];
 	size_t n_notes;
 	int64_t flushed_us;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "../base/file.h"
 #include "../base/log.h"
 
 #define MARKER "lorikeet-cache"
@@ -25,9 +26,10 @@
 #define TAKE_TRIES 5
 #define FOLDER_MODE 0750
 
-/* The first bytes of the lock file are for the folder itself, the others for originals. */
+/* The first bytes of the lock file are for the folder itself and for turns, the others for originals. */
 #define LOCK_INDEX 0
-#define LOCK_FIRST_KEY 16
+#define LOCK_FIRST_TURN 1
+#define LOCK_FIRST_KEY (LOCK_FIRST_TURN + STORE_TURNS)
 
 static bool unusable(struct store *s, const char *format, const char *what)
 {
@@ -54,10 +56,7 @@ void store_close(struct store *s)
 /* Whole small text files of ours; "" if there is none. */
 static bool read_text(int folder, const char *name, char *text, size_t bytes)
 {
-	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, bytes - 1);
-	if (fd >= 0)
-		close(fd);
+	ssize_t n = file_read(folder, name, O_NOFOLLOW | O_NONBLOCK, text, bytes - 1);
 	text[n > 0 ? n : 0] = '\0';
 	return n >= 0;
 }
@@ -99,6 +98,19 @@ bool store_try_lock(const struct store *s, const char *key)
 void store_unlock(int lock_fd)
 {
 	unlock_bytes(lock_fd, LOCK_FIRST_KEY, 0);
+}
+
+bool store_try_turn(const struct store *s, unsigned most)
+{
+	for (unsigned i = 0; i < most && i < STORE_TURNS; i++)
+		if (lock_byte(s->lock_fd, LOCK_FIRST_TURN + (off_t)i))
+			return true;
+	return false;
+}
+
+void store_end_turn(int lock_fd)
+{
+	unlock_bytes(lock_fd, LOCK_FIRST_TURN, STORE_TURNS);
 }
 
 /* --- the index in use --- */
@@ -179,7 +191,8 @@ static unsigned newest_index(const struct store *s)
 	while (dir && (e = readdir(dir))) {
 		struct str rest = str_of(e->d_name);
 		uint64_t number;
-		if (take_word(&rest, STR("index-")) && take_uint(&rest, UINT32_MAX - 1, &number) && !rest.n && number > newest)
+		if (take_word(&rest, STR("index-")) && take_uint(&rest, UINT32_MAX - 1, &number) && !rest.n &&
+		    number > newest)
 			newest = (unsigned)number;
 	}
 	if (dir)
@@ -215,7 +228,8 @@ static enum index_result replace_index(struct store *s, unsigned broken)
 	if (r == INDEX_OK && !write_text(s->fd, "current", text))
 		return INDEX_FULL;
 	if (r == INDEX_OK && broken) {
-		log_event("warn", "the cache's index was not sound; a new one is made from the files: %s/index-%u", s->folder, newest);
+		log_event("warn", "the cache's index was not sound; a new one is made from the files: %s/index-%u",
+			  s->folder, newest);
 		unlink_index(s, broken);
 	}
 	int64_t inode = s->state[4];
@@ -311,7 +325,8 @@ static bool open_folder(struct store *s, bool make)
 	if (make && s->temporary && !mark_temporary(s))
 		return unusable(s, "%s: %s", strerror(errno));
 	if (!read_text(s->fd, MARKER, text, sizeof text))
-		return unusable(s, "%s: no " MARKER " in it%s (lorikeet cache init makes one; is the volume mounted?)", "");
+		return unusable(s, "%s: no " MARKER " in it%s (lorikeet cache init makes one; is the volume mounted?)",
+				"");
 	if (strcmp(text, MARKER_TEXT) != 0)
 		return unusable(s, "%s: is of another format than this program's%s", "");
 	make_folders(s->fd);
@@ -334,13 +349,27 @@ static bool is_same_folder(const struct store *s)
 	char text[64];
 	struct stat here, there;
 	return fstat(s->fd, &here) == 0 && stat(s->folder, &there) == 0 && here.st_dev == there.st_dev &&
-	       here.st_ino == there.st_ino && read_text(s->fd, MARKER, text, sizeof text) && strcmp(text, MARKER_TEXT) == 0;
+	       here.st_ino == there.st_ino && read_text(s->fd, MARKER, text, sizeof text) &&
+	       strcmp(text, MARKER_TEXT) == 0;
+}
+
+/* Opened read-only, without its locks, and the volume takes writes now. */
+static bool can_be_written_again(struct store *s)
+{
+	if (s->fd < 0 || s->lock_fd >= 0 || clock_us() < s->again_us)
+		return false;
+	s->again_us = clock_us() + AGAIN_US;
+	return faccessat(s->fd, ".", W_OK, 0) == 0;
 }
 
 bool store_ready(struct store *s, bool make)
 {
 	if (!*s->folder)
 		return false;
+	if (can_be_written_again(s)) {
+		store_close(s);
+		return open_folder(s, make);
+	}
 	if (s->fd >= 0 && is_state(s) && (s->index || clock_us() < s->index_again_us))
 		return true;
 	if (s->fd >= 0 && is_same_folder(s)) {
@@ -361,6 +390,11 @@ bool store_ready(struct store *s, bool make)
 	return open_folder(s, make);
 }
 
+void store_look_again(struct store *s)
+{
+	s->again_us = s->index_again_us = 0;
+}
+
 static bool is_marker_there(int fd, const char *folder, struct error *err)
 {
 	char text[64];
@@ -378,7 +412,8 @@ static bool is_empty(int fd)
 	const struct dirent *e;
 	bool empty = true;
 	while (dir && (e = readdir(dir)))
-		empty &= strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strcmp(e->d_name, "lost+found") == 0;
+		empty &= strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+			 strcmp(e->d_name, "lost+found") == 0;
 	if (dir)
 		closedir(dir);
 	return dir && empty;
@@ -441,7 +476,8 @@ int store_open_part(const struct store *s, const char *key)
 static bool lies_at(int folder, const char *name, int fd)
 {
 	struct stat here, there;
-	return fstat(fd, &here) == 0 && fstatat(folder, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == there.st_ino;
+	return fstat(fd, &here) == 0 && fstatat(folder, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       here.st_ino == there.st_ino;
 }
 
 int store_take_part(const struct store *s, const char *key, bool make)

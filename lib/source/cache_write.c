@@ -86,8 +86,8 @@ static bool too_large(const struct cache *c, uint64_t n)
 
 static bool refuse_size(const struct cache *c, uint64_t n, struct error *err)
 {
-	return fail(err, 507, REASON_TOO_LARGE, "The image is too large for this server.", "%llu bytes, the cache has %llu",
-		    (unsigned long long)n, (unsigned long long)c->main.max_bytes);
+	return fail(err, 507, REASON_TOO_LARGE, "The image is too large for this server.",
+		    "%llu bytes, the cache has %llu", (unsigned long long)n, (unsigned long long)c->main.max_bytes);
 }
 
 /* What an eviction frees may be taken by others, or by the index's own log. */
@@ -126,8 +126,11 @@ static void free_writer(struct cache_writer *w)
 
 static void fill_header(struct cache_header *h, const struct original *o)
 {
-	*h = (struct cache_header){.url = or_none(o->url), .identifier = or_none(o->identifier), .etag = or_none(o->etag),
-				   .last_modified = or_none(o->last_modified), .modified_s = o->validator.modified_s};
+	*h = (struct cache_header){.url = or_none(o->url),
+				   .identifier = or_none(o->identifier),
+				   .etag = or_none(o->etag),
+				   .last_modified = or_none(o->last_modified),
+				   .modified_s = o->validator.modified_s};
 	memcpy(h->key, o->key, sizeof h->key);
 	memcpy(h->tag, o->validator.tag, sizeof h->tag);
 	h->header_bytes = cache_header_size(h);

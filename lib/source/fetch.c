@@ -10,9 +10,11 @@
 
 #define FAILED_S 2
 #define REFUSED_S 3600
+#define VERIFY_WAIT_US 60000000
 #define CROWD_TRIES 3
 #define CROWD_PAUSE_NS 10000000
 #define SAY "The image cannot be fetched now."
+#define LATER_SAY "The image is not here yet, please try again."
 #define BUSY_SAY "Too many requests wait for this image's origin, please try again."
 
 /* What one candidate came to. */
@@ -28,6 +30,7 @@ struct work {
 	bool is_first, has_fallback;
 	bool is_known;                 /* `known` is filled */
 	bool is_servable;              /* a stored copy may serve for as long as it takes */
+	struct source *file;           /* of a rule for files */
 	struct original known;
 	/* of the transfer */
 	struct original coming;
@@ -266,6 +269,13 @@ static bool is_crowded(const struct work *w)
 	return true;
 }
 
+static enum outcome busy(const struct work *w, struct error *err)
+{
+	size_t most = w->job->max_waiting;
+	fail(err, 503, REASON_BUSY, BUSY_SAY, "%zu of %zu wait for it", most / 2, most);
+	return STOP;
+}
+
 /* What an origin's refusal means. */
 static enum outcome refused(struct work *w, struct error *err)
 {
@@ -316,10 +326,8 @@ static enum outcome fetch_original(struct work *w, struct error *err)
 		return outcome;
 	if (w->is_servable && job->servable)
 		job->servable(job->with);
-	if (is_crowded(w)) {
-		fail(err, 503, REASON_BUSY, BUSY_SAY, "%zu of %zu wait for it", job->max_waiting / 2, job->max_waiting);
-		return w->is_servable ? HAVE : STOP;
-	}
+	if (is_crowded(w))
+		return w->is_servable ? HAVE : busy(w, err);
 	/* Whoever can be served does not wait for another's answer. */
 	int64_t until = w->is_servable ? clock_us() : clock_us() + w->rule->http.total_ms * 1000;
 	if (cache_lock(w->cache, w->candidate->key, job->patience, until)) {
@@ -327,7 +335,7 @@ static enum outcome fetch_original(struct work *w, struct error *err)
 		cache_unlock(w->cache);
 	} else {
 		outcome = w->is_servable ? HAVE : STOP;
-		fail(err, 503, REASON_BUSY, "The image is not here yet, please try again.", "waited for another's download");
+		fail(err, 503, REASON_BUSY, LATER_SAY, "waited for another's download");
 	}
 	metrics_mark(MARK_NONE, 0, 0);
 	return outcome;
@@ -341,9 +349,8 @@ static bool open_for_verification(struct work *w, struct resolved *r, struct err
 	bool known = cache_find(w->cache, w->a, w->candidate->key, &r->known);
 	if (!known)
 		r->known = (struct original){0};
-	if (w->rule->type == RULE_FILE) {
-		if (!file_source_open(w->a, &w->rule->file, str_of(w->candidate->name), &r->source, err))
-			return false;
+	if (w->file) {
+		r->source = w->file;
 		r->source->validator.generation = r->known.validator.generation;
 	} else if (!known || !r->known.bytes || !cache_open_file(w->cache, w->a, &r->known, &r->source)) {
 		return fail(err, 503, REASON_IO, SAY, "it is gone already");
@@ -352,32 +359,60 @@ static bool open_for_verification(struct work *w, struct resolved *r, struct err
 	return true;
 }
 
-/* Decodes the original, unless that was done in this state of it. */
-static enum outcome verify(struct work *w, struct error *err)
+/* The original was decoded in this state of it, and what came of that still counts. */
+static bool is_judged(const struct resolved *r, enum outcome *outcome, struct error *err)
 {
-	struct resolved r;
-	if (!open_for_verification(w, &r, err))
-		return err->status == 404 ? NEXT : STOP;
-	bool judged = *r.known.key && r.known.verdict != VERDICT_NONE && validator_equal(&r.known.validator, &r.validator);
-	if (judged && !verdict_counts(&r.known, &r.validator) && r.known.verdict == VERDICT_GOOD)
-		return HAVE;
-	if (judged && verdict_counts(&r.known, &r.validator)) {
-		verdict_fail(r.known.verdict, r.known.status, err);
+	if (!*r->known.key || !validator_equal(&r->known.validator, &r->validator))
+		return false;
+	*outcome = HAVE;
+	if (r->known.verdict == VERDICT_GOOD)
+		return true;
+	if (!verdict_counts(&r->known, &r->validator))
+		return false;
+	verdict_fail(r->known.verdict, r->known.status, err);
+	*outcome = NEXT;
+	return true;
+}
+
+static enum outcome decode_in_full(struct work *w, struct resolved *r, struct error *err)
+{
+	if (!resolver_survive(w->job->resolver, r, w->job->identifier, err))
 		return NEXT;
-	}
-	if (!resolver_survive(w->job->resolver, &r, w->job->identifier, err))
-		return NEXT;
-	bool good = w->job->verify(w->job->with, r.source, err);
+	bool good = w->job->verify(w->job->with, r->source, err);
 	metrics_mark(MARK_NONE, 0, 0);
 	enum verdict verdict = good ? VERDICT_GOOD : verdict_of(err);
 	if (verdict == VERDICT_MISSING)
 		verdict = VERDICT_DAMAGED;
 	/* Without memory or time now, another may find out. */
 	if (verdict != VERDICT_NONE)
-		resolver_judge(w->job->resolver, &r, w->job->identifier, verdict, 0);
+		resolver_judge(w->job->resolver, r, w->job->identifier, verdict, 0);
 	if (!good)
 		log_event("warn", "%s: %s: %s", w->candidate->name, reason_name(err->reason), err->why);
 	return good || verdict == VERDICT_NONE ? HAVE : NEXT;
+}
+
+/* Decodes the original, unless that was done, also by another process while this one waited for its turn. */
+static enum outcome verify(struct work *w, struct error *err)
+{
+	struct resolved r;
+	enum outcome outcome;
+	if (!open_for_verification(w, &r, err))
+		return err->status == 404 ? NEXT : STOP;
+	if (is_judged(&r, &outcome, err))
+		return outcome;
+	if (is_crowded(w))
+		return busy(w, err);
+	bool is_mine = cache_take_turn(w->cache, w->job->max_verifying, w->job->patience, clock_us() + VERIFY_WAIT_US);
+	metrics_mark(MARK_NONE, 0, 0);
+	if (!is_mine) {
+		fail(err, 503, REASON_BUSY, LATER_SAY, "waited for others' verification");
+		return STOP;
+	}
+	cache_find(w->cache, w->a, w->candidate->key, &r.known);
+	if (!is_judged(&r, &outcome, err))
+		outcome = decode_in_full(w, &r, err);
+	cache_end_turn(w->cache);
+	return outcome;
 }
 
 /* As fetched and damaged, or rotten in the cache? The latter is fetched anew, once. */
@@ -401,8 +436,7 @@ static enum outcome fetch_verified(struct work *w, struct error *err)
 
 static enum outcome look_for_file(struct work *w, struct error *err)
 {
-	struct source *source;
-	if (file_source_open(w->a, &w->rule->file, str_of(w->candidate->name), &source, err))
+	if (file_source_open(w->a, &w->rule->file, str_of(w->candidate->name), &w->file, err))
 		return HAVE;
 	return err->status == 404 ? NEXT : STOP;
 }
@@ -417,8 +451,13 @@ bool fetch_run(struct arena *a, const struct fetch_job *job, struct error *err)
 		return false;
 	const struct resolver_rule *rule = &job->resolver->rules[list.rule];
 	for (size_t i = 0; i < list.n; i++) {
-		struct work w = {.a = a, .job = job, .rule = rule, .candidate = &list.at[i], .cache = job->resolver->cache,
-				 .is_first = i == 0, .has_fallback = rule->n_fallbacks > 0};
+		struct work w = {.a = a,
+				 .job = job,
+				 .rule = rule,
+				 .candidate = &list.at[i],
+				 .cache = job->resolver->cache,
+				 .is_first = i == 0,
+				 .has_fallback = rule->n_fallbacks > 0};
 		enum outcome outcome = rule->type == RULE_FILE ? look_for_file(&w, err) : HAVE;
 		if (outcome == HAVE)
 			outcome = fetch_verified(&w, err);

@@ -19,7 +19,7 @@ struct http_options {
 	int64_t stall_ms;               /* without a byte arriving; 0 no limit. So is total_ms. */
 	int64_t total_ms;               /* for all of a call, retries too */
 	uint64_t max_bytes;             /* of a body; 0 none */
-	unsigned retries;               /* after connection failures, 5xx, 429: with backoff, or what Retry-After says */
+	unsigned retries;               /* after connection failures, 5xx, 429: with backoff, or by Retry-After */
 	const char *user, *password;    /* basic authentication; "" or NULL none. So are all texts here. */
 	const char *bearer;
 	const char *const *headers;     /* further "Name: value", NULL-terminated, may be NULL */

@@ -17,7 +17,8 @@
 
 bool rule_fits(const struct resolver_rule *rule, struct str identifier)
 {
-	return rule->template ? template_fits(rule->template, identifier) : str_starts(identifier, str_of(rule->prefix));
+	return rule->template ? template_fits(rule->template, identifier)
+			      : str_starts(identifier, str_of(rule->prefix));
 }
 
 static bool is_allowed_host(const struct resolver_rule *rule, struct str url)
@@ -46,7 +47,8 @@ static bool has_dot_parts(struct str name)
 	return false;
 }
 
-static void add(struct arena *a, const struct resolver_rule *rule, struct candidates *list, struct str name, bool is_fallback)
+static void add(struct arena *a, const struct resolver_rule *rule, struct candidates *list, struct str name,
+		bool is_fallback)
 {
 	if (list->n == MAX_CANDIDATES)
 		return;
@@ -57,11 +59,13 @@ static void add(struct arena *a, const struct resolver_rule *rule, struct candid
 		c->name = s3_url(a, rule->endpoint, rule->region, rule->bucket, rule->path_style, name);
 	else
 		c->name = str_dup(a, name);
-	where = rule->type == RULE_FILE ? str_of(arena_printf(a, "file:%s/%s", rule->file.root, c->name)) : str_of(c->name);
+	where = rule->type == RULE_FILE ? str_of(arena_printf(a, "file:%s/%s", rule->file.root, c->name))
+					: str_of(c->name);
 	cache_key(where, str_of(rule->account ? rule->account : ""), c->key);
 }
 
-bool resolver_list(struct arena *a, const struct resolver *r, struct str identifier, struct candidates *list, struct error *err)
+bool resolver_list(struct arena *a, const struct resolver *r, struct str identifier, struct candidates *list,
+		   struct error *err)
 {
 	*list = (struct candidates){.bare = "", .at = arena_array(a, struct candidate, MAX_CANDIDATES)};
 	while (list->rule < r->n_rules && !rule_fits(&r->rules[list->rule], identifier))
@@ -88,7 +92,8 @@ bool resolver_list(struct arena *a, const struct resolver *r, struct str identif
 		add(a, rule, list, whole[i], false);
 	for (size_t f = 0; f < rule->n_fallbacks; f++)
 		for (size_t i = 0; i < n; i++)
-			if (template_exchange(a, whole[i], is_url, rule->fallbacks[f].from, rule->fallbacks[f].to, &other))
+			if (template_exchange(a, whole[i], is_url, rule->fallbacks[f].from, rule->fallbacks[f].to,
+					      &other))
 				add(a, rule, list, other, true);
 	return true;
 }
@@ -119,14 +124,17 @@ bool verdict_fail(enum verdict verdict, int status, struct error *err)
 	case VERDICT_DAMAGED:
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "known to be damaged");
 	case VERDICT_UNSUPPORTED:
-		return fail(err, 501, REASON_UNSUPPORTED, "Images of this kind are not decoded here.", "known to be unsupported");
+		return fail(err, 501, REASON_UNSUPPORTED, "Images of this kind are not decoded here.",
+			    "known to be unsupported");
 	case VERDICT_TOO_LARGE:
-		return fail(err, 413, REASON_TOO_LARGE, "The image is larger than the server allows.", "known to be too large");
+		return fail(err, 413, REASON_TOO_LARGE, "The image is larger than the server allows.",
+			    "known to be too large");
 	case VERDICT_DEADLY:
-		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "it ended a worker: refused for an hour");
+		return fail(err, 500, REASON_DAMAGED, "The image is damaged.",
+			    "it ended a worker: refused for an hour");
 	default:
-		return fail(err, status, status == 504 ? REASON_TIMEOUT : REASON_ORIGIN, "The image cannot be fetched now.",
-			    "the origin failed a moment ago");
+		return fail(err, status, status == 504 ? REASON_TIMEOUT : REASON_ORIGIN,
+			    "The image cannot be fetched now.", "the origin failed a moment ago");
 	}
 }
 
@@ -136,16 +144,22 @@ bool verdict_counts(const struct original *o, const struct validator *validator)
 	       validator_equal(&o->validator, validator);
 }
 
-void resolver_judge(const struct resolver *r, const struct resolved *resolved, struct str identifier, enum verdict verdict,
-		    unsigned strikes)
+void resolver_judge(const struct resolver *r, const struct resolved *resolved, struct str identifier,
+		    enum verdict verdict, unsigned strikes)
 {
 	if (!r->cache)
 		return;
 	struct arena *a = arena_open();
 	struct original o = {
-		.url = resolved->candidate.name, .identifier = str_dup(a, identifier), .validator = resolved->validator,
-		.verdict = verdict, .strikes = strikes, .etag = resolved->known.etag, .last_modified = resolved->known.last_modified,
-		.until_s = verdict == VERDICT_DEADLY ? time(NULL) + DEADLY_S : 0, .temporary = resolved->known.temporary,
+		.url = resolved->candidate.name,
+		.identifier = str_dup(a, identifier),
+		.validator = resolved->validator,
+		.verdict = verdict,
+		.strikes = strikes,
+		.etag = resolved->known.etag,
+		.last_modified = resolved->known.last_modified,
+		.until_s = verdict == VERDICT_DEADLY ? time(NULL) + DEADLY_S : 0,
+		.temporary = resolved->known.temporary,
 	};
 	memcpy(o.key, resolved->candidate.key, sizeof o.key);
 	cache_judge(r->cache, &o);
@@ -264,7 +278,9 @@ static enum outcome try_cached(struct attempt *t, struct error *err)
 	take_until(&url, '?', &path);
 	r->name = str_dup(t->a, path);
 	r->known = (struct original){0};
-	if (!cache || !cache_find(cache, t->a, r->candidate.key, &r->known))
+	bool (*find)(struct cache *, struct arena *, const char *, struct original *) =
+		t->wish->was_fetched ? cache_find_stored : cache_find;
+	if (!cache || !find(cache, t->a, r->candidate.key, &r->known))
 		return WANTED;
 	const struct original *o = &r->known;
 	if (o->verdict == VERDICT_MISSING && now < o->until_s) {
@@ -314,7 +330,8 @@ static bool read_sidecar(struct arena *a, const struct resolver_rule *rule, cons
 	size_t n = (size_t)s->validator.length;
 	/* An empty one may be half written: limits that it will name must not fall away. */
 	if (!n || s->validator.length > SIDECAR_MAX_BYTES)
-		return fail(err, 500, REASON_CONFIG, UNUSABLE, "%s has %zu bytes, not 1 to %d", name, n, SIDECAR_MAX_BYTES);
+		return fail(err, 500, REASON_CONFIG, UNUSABLE, "%s has %zu bytes, not 1 to %d", name, n,
+			    SIDECAR_MAX_BYTES);
 	char *text = arena_alloc(a, n + 1);
 	if (!source_read(s, text, n, 0, err))
 		return false;
@@ -323,8 +340,8 @@ static bool read_sidecar(struct arena *a, const struct resolver_rule *rule, cons
 	return true;
 }
 
-bool resolver_open(struct arena *a, const struct resolver *resolver, const struct resolver_wish *wish, struct resolved *r,
-		   struct error *err)
+bool resolver_open(struct arena *a, const struct resolver *resolver, const struct resolver_wish *wish,
+		   struct resolved *r, struct error *err)
 {
 	struct candidates list;
 	*r = (struct resolved){.name = ""};
@@ -343,10 +360,12 @@ bool resolver_open(struct arena *a, const struct resolver *resolver, const struc
 		r->has_next = i + 1 < list.n;
 		switch (t.rule->type == RULE_FILE ? try_file(&t, err) : try_cached(&t, err)) {
 		case OPENED:
-			return !(t.rule->sidecars && t.rule->type == RULE_FILE) || read_sidecar(a, t.rule, list.bare, r, err);
+			return !(t.rule->sidecars && t.rule->type == RULE_FILE) ||
+			       read_sidecar(a, t.rule, list.bare, r, err);
 		case WANTED:
 			r->wants_fetch = true;
-			return fail(err, 503, REASON_BUSY, "The image is not here yet, please try again.", "to be fetched");
+			return fail(err, 503, REASON_BUSY, "The image is not here yet, please try again.",
+				    "to be fetched");
 		case STOP:
 			return false;
 		case NEXT:

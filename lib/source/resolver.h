@@ -94,20 +94,21 @@ struct resolved {
  * empty or unreadable is 500: its limits must not fall away.
  */
 #define SIDECAR_MAX_BYTES 65536
-bool resolver_open(struct arena *a, const struct resolver *resolver, const struct resolver_wish *wish, struct resolved *resolved,
-		   struct error *err);
+bool resolver_open(struct arena *a, const struct resolver *resolver, const struct resolver_wish *wish,
+		   struct resolved *resolved, struct error *err);
 
 /* Remembers what decoding an original came to. VERDICT_DEADLY lasts an hour, others as long as the original's state. */
 void resolver_judge(const struct resolver *resolver, const struct resolved *resolved, struct str identifier,
 		    enum verdict verdict, unsigned strikes);
 
 /*
- * Before an original is decoded: one that a process did not survive is not tried again for an hour: at once, if it died of a
- * bug's signal; at the second death in a row otherwise, as a kill -9 may be nobody's fault. True: this process has the mark that
- * tells of its own end, until metrics_mark(MARK_NONE); known.strikes says how many did not survive. False as VERDICT_DEADLY says,
- * which is remembered.
+ * Before an original is decoded: one that a process did not survive is not tried again for an hour: at once, if it died
+ * of a bug's signal; at the second death in a row otherwise, as a kill -9 may be nobody's fault. True: this process has
+ * the mark that tells of its own end, until metrics_mark(MARK_NONE); known.strikes says how many did not survive. False
+ * as VERDICT_DEADLY says, which is remembered.
  */
-bool resolver_survive(const struct resolver *resolver, struct resolved *resolved, struct str identifier, struct error *err);
+bool resolver_survive(const struct resolver *resolver, struct resolved *resolved, struct str identifier,
+		      struct error *err);
 
 /* Whether what is stored need not be asked after yet. */
 bool rule_is_fresh(const struct resolver_rule *rule, const struct original *o);

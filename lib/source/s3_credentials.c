@@ -2,14 +2,13 @@
 #include "s3_credentials.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "../base/file.h"
 #include "s3_profile.h"
 
 #define SAY_NOW "The image's store lets nobody in now: its credentials are not available."
@@ -97,39 +96,16 @@ static bool is_same_stamp(const struct stamp *a, const struct stamp *b)
 
 static bool read_text(struct arena *a, const char *path, struct str *text)
 {
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return false;
-	bool fits = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= FILE_BYTES;
-	if (!fits)
-		errno = EINVAL;
-	ssize_t got = -1;
-	if (fits) {
-		char *at = arena_alloc(a, (size_t)st.st_size + 1);
-		got = read(fd, at, (size_t)st.st_size);
-		*text = (struct str){at, got > 0 ? (size_t)got : 0};
-	}
-	int why = errno;
-	close(fd);
-	errno = why;
-	return got >= 0;
+	char *at = arena_alloc(a, FILE_BYTES + 1);
+	ssize_t n = file_read(AT_FDCWD, path, O_NONBLOCK, at, FILE_BYTES + 1);
+	*text = (struct str){at, n > 0 ? (size_t)n : 0};
+	return n >= 0 && n <= FILE_BYTES;
 }
 
-/* A file of one line. */
-static const char *read_line(struct arena *a, const char *path)
+static const char *read_line(struct arena *a, const char *path, const char **why)
 {
-	struct str text;
-	if (!read_text(a, path, &text))
-		return NULL;
-	while (text.n && strchr(" \t\r\n", text.at[text.n - 1]))
-		text.n--;
-	text = str_trim(text);
-	if (!text.n || memchr(text.at, '\n', text.n)) {
-		errno = EINVAL;
-		return NULL;
-	}
-	return str_dup(a, text);
+	const char *line = file_read_line(a, path, why);
+	return line ? str_dup(a, str_trim(str_of(line))) : NULL;
 }
 
 static enum outcome from_options(struct s3_credentials *c, struct found *f, struct error *err)
@@ -146,8 +122,9 @@ static enum outcome from_options(struct s3_credentials *c, struct found *f, stru
 	}
 	f->file = o->secret_file;
 	f->stamp = stamp_of(f->file);
-	f->keys.secret_key = read_line(f->arena, f->file);
-	return f->keys.secret_key ? FOUND : failed(err, f->file, strerror(errno));
+	const char *why;
+	f->keys.secret_key = read_line(f->arena, f->file, &why);
+	return f->keys.secret_key ? FOUND : failed(err, f->file, why);
 }
 
 static enum outcome from_environment(struct s3_credentials *c, struct found *f, struct error *err)
@@ -282,8 +259,9 @@ static enum outcome from_container(struct s3_credentials *c, struct found *f, st
 	if (!*relative && !*full)
 		return ELSEWHERE;
 	/* Read each time: such a token is replaced while the process lives. */
-	if (*file && !(token = read_line(f->arena, file)))
-		return failed(err, file, strerror(errno));
+	const char *why;
+	if (*file && !(token = read_line(f->arena, file, &why)))
+		return failed(err, file, why);
 	if (strpbrk(token, "\r\n"))
 		return failed(err, what, "an authorization token of several lines");
 	const char *url = *relative ? arena_printf(f->arena, "%s%s", CONTAINER, relative) : full;

@@ -240,8 +240,8 @@ bool file_source_open(struct arena *a, const struct file_options *o, struct str 
 				nanosleep(&(struct timespec){.tv_nsec = STALE_PAUSE_NS}, NULL);
 				continue;
 			}
-			return fail(err, 503, REASON_IO, "The image store is not available now.", "root %s: %s", o->root,
-				    strerror(errno));
+			return fail(err, 503, REASON_IO, "The image store is not available now.", "root %s: %s",
+				    o->root, strerror(errno));
 		}
 		fd = open_checked(root, str_dup(a, path), o);
 		why = errno;

@@ -122,6 +122,23 @@ static void a_volume_comes_and_goes(void **state)
 	close_box(&b);
 }
 
+/* Each process notices for itself that a volume has come; but what one has stored there another finds at once. */
+static void what_another_stored_is_found(void **state)
+{
+	(void)state;
+	const char *folder = new_path("later");
+	struct error err;
+	struct original o;
+	struct box worker = open_box(folder, BOUND, NULL);
+	must(!find(&worker, 1, &o) && cache_init(folder, &err));
+	struct box fetcher = open_box(folder, BOUND, NULL);
+	must(insert(&fetcher, 1, "e") && !find(&worker, 1, &o));
+	o = original_of(1, "e");
+	must(cache_find_stored(worker.c, worker.a, o.key, &o) && o.bytes && read_back(&worker, 1) == RIGHT);
+	close_box(&worker);
+	close_box(&fetcher);
+}
+
 /* Without any place at all requests fail, and no more than that. */
 static void without_any_place(void **state)
 {
@@ -198,6 +215,9 @@ static void read_only(const void *with)
 	b = open_box(job->folder, BOUND, job->temporary);
 	int64_t begun = clock_us();
 	must(insert(&b, 9, "e") && read_back(&b, 9) == RIGHT && clock_us() - begun < 1000000);
+	must(mount("none", job->folder, NULL, MS_REMOUNT, "size=4m") == 0);
+	sleep_ms(1100);
+	must(insert(&b, 10, "e") && read_back_of(&b, 10, &o) == RIGHT && !o.temporary && exists(in(job->folder, "index-1")));
 	close_box(&b);
 }
 
@@ -375,6 +395,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(damage_is_noticed),
 		cmocka_unit_test(a_volume_comes_and_goes),
+		cmocka_unit_test(what_another_stored_is_found),
 		cmocka_unit_test(without_any_place),
 		cmocka_unit_test(purges_tell_whether_they_hold),
 		cmocka_unit_test(a_read_only_folder_is_read),

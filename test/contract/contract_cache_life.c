@@ -3,6 +3,7 @@
 #include "cache_box.h"
 
 #include <sqlite3.h>
+#include <sys/mman.h>
 
 #define KEYS 40
 #define PROCESSES 6
@@ -208,6 +209,58 @@ static void the_dead_hold_nothing(void **state)
 	must(cache_write_open(b.c, &o, 4, 4, &w, &err) && cache_write(w, "past", 4, &err) && cache_write_close(w, &o, &err));
 	must(o.validator.length == 8 && !cache_verify_file(b.c, &o));
 	close_box(&b);
+}
+
+struct turns {
+	const char *folder;
+	_Atomic int *now, *most;       /* shared */
+	int rounds;                    /* 0: keeps its turn until it is killed */
+};
+
+static void take_turns(const void *with)
+{
+	const struct turns *t = with;
+	struct box b = open_box(t->folder, BOUND, NULL);
+	for (int i = 0; i < t->rounds || !t->rounds; i++) {
+		must(cache_take_turn(b.c, 2, NULL, clock_us() + 10000000));
+		int now = ++*t->now;
+		if (now > *t->most)
+			*t->most = now;
+		sleep_ms(t->rounds ? 10 : 20000);
+		--*t->now;
+		cache_end_turn(b.c);
+	}
+	close_box(&b);
+}
+
+static void turns_are_shared_out(void **state)
+{
+	(void)state;
+	_Atomic int *counts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct turns t = {.folder = new_folder("turns"), .now = &counts[0], .most = &counts[1], .rounds = 8};
+	pid_t children[6];
+	for (int i = 0; i < 6; i++)
+		children[i] = start(take_turns, &t);
+	for (int i = 0; i < 6; i++)
+		finish(children[i]);
+	assert_int_equal(counts[1], 2);
+	/* Both are taken, an original's lock is another thing, and the dead have no turn. */
+	t.rounds = 0;
+	for (int i = 0; i < 2; i++)
+		children[i] = start(take_turns, &t);
+	while (counts[0] < 2)
+		sleep_ms(2);
+	struct box b = open_box(t.folder, BOUND, NULL);
+	struct original o = original_of(1, "e");
+	must(!cache_take_turn(b.c, 2, NULL, clock_us() + 50000) && cache_lock(b.c, o.key, NULL, clock_us()));
+	kill(children[0], SIGKILL);
+	must(waitpid(children[0], NULL, 0) == children[0] && cache_take_turn(b.c, 2, NULL, clock_us() + 1000000));
+	cache_unlock(b.c);
+	cache_end_turn(b.c);
+	kill(children[1], SIGKILL);
+	must(waitpid(children[1], NULL, 0) == children[1]);
+	close_box(&b);
+	munmap(counts, 4096);
 }
 
 static void readers_keep_what_they_have(void **state)
@@ -422,6 +475,19 @@ static void an_index_is_made_anew_by_slices(void **state)
 	close_box(&b);
 }
 
+/* All of the cache is replaced several times within a second. */
+static void what_has_just_come_stays(void **state)
+{
+	(void)state;
+	struct box b = open_box(new_folder("quick"), BOUND, NULL);
+	for (int i = 0; i < 100; i++) {
+		must(insert(&b, i, "e"));
+		for (int back = 1; back < 8 && back < i; back++)
+			must(read_back(&b, i - back) == RIGHT);
+	}
+	close_box(&b);
+}
+
 static void descriptors_are_given_back(void **state)
 {
 	(void)state;
@@ -438,6 +504,7 @@ int main(void)
 		cmocka_unit_test(many_processes),
 		cmocka_unit_test(many_processes_killed),
 		cmocka_unit_test(the_dead_hold_nothing),
+		cmocka_unit_test(turns_are_shared_out),
 		cmocka_unit_test(readers_keep_what_they_have),
 		cmocka_unit_test(index_damaged_while_serving),
 		cmocka_unit_test(current_damaged_while_serving),
@@ -445,6 +512,7 @@ int main(void)
 		cmocka_unit_test(a_later_index_is_left_alone),
 		cmocka_unit_test(two_begin_an_index),
 		cmocka_unit_test(an_index_is_made_anew_by_slices),
+		cmocka_unit_test(what_has_just_come_stays),
 		cmocka_unit_test(descriptors_are_given_back),
 	};
 	/* One alone: LORIKEET_TEST=name. */

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The servers of the end-to-end tests: the shipped configuration before the scripted responder or the real worker."""
+import os
 import resource
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,19 @@ from bench import Bench
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "sanitize: run with the sanitizers' binary as well")
+    config.addinivalue_line("markers", "mounts: only where this process may mount volumes")
+
+
+def may_mount():
+    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return os.geteuid() == 0 and subprocess.run(probe, capture_output=True).returncode == 0
+
+
+def pytest_collection_modifyitems(config, items):
+    mounting = [i for i in items if i.get_closest_marker("mounts")]
+    if mounting and not may_mount():
+        config.hook.pytest_deselected(items=mounting)
+        items[:] = [i for i in items if i not in mounting]
 
 
 @pytest.fixture(scope="session", autouse=True)

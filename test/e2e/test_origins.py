@@ -251,6 +251,29 @@ def test_credentials(shop):
     assert good(shop.get(target("basic/A.jpg")))
 
 
+def test_a_password_may_be_replaced(scratch, binary, origin, images):
+    """What was fetched with the old one stays; what is new is fetched with the new one."""
+    folder = scratch / "rotation"
+    secret = scratch / "rotation-password"
+    secret.write_text("old\n")
+    secret.chmod(0o644)
+    names = ["rotated-1.jpg", "rotated-2.jpg"]
+    for name in names:
+        os.link(images / "O.jpg", images / name)
+    rules = [rule("u/", url=origin.url("/") + "{id}", user="us", secret_file=str(secret),
+                  revalidate_after=3600)]
+    with Shop(folder, binary, rules, fetchers=1, workers=1) as kept:
+        origin.script("/" + names[0], {"auth": "basic:us:old"})
+        assert good(kept.get(target("u/" + names[0])))
+        secret.write_text("new\n")
+        for name in names:
+            origin.script("/" + name, {"auth": "basic:us:new"})
+        kept.stack.supervisorctl("restart", "all")
+        kept.stack.wait_until_serving()
+        assert good(kept.get(target("u/" + names[0], "full/91,/0/default.jpg"))) and origin.count("/" + names[0]) == 1
+        assert good(kept.get(target("u/" + names[1])))
+
+
 def test_templates(shop, origin):
     folder = shop.images / "shelf"
     folder.mkdir(exist_ok=True)

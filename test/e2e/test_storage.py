@@ -17,6 +17,7 @@ from metadata import HANGS, WORKS, Metadata
 from shop import Shop, rule
 from stack import REPO, wait_for
 from test_origins import good, target
+from test_pool import resident_kb
 from web import Client
 
 
@@ -188,8 +189,11 @@ def test_a_hanging_origin_harms_nobody_else(scratch, binary, images):
             assert time.monotonic() - began < 5
 
 
-def churn(shop, origins, reference, requests, meanwhile):
-    """Random requests from four clients; a retry is allowed only where the request in hand may have been killed."""
+CLIENTS = 8
+
+
+def churn(shop, origins, reference, requests, tries, meanwhile):
+    """Random requests of several clients; more than one try is for where the request in hand may have been killed."""
     stop, faults = threading.Event(), []
     other = threading.Thread(target=meanwhile, args=(stop,))
     other.start()
@@ -197,10 +201,10 @@ def churn(shop, origins, reference, requests, meanwhile):
 
     def client(k):
         dice, ask = random.Random(k), Client(shop.stack.port).ask
-        for n in range(requests // 4):
+        for n in range(requests // CLIENTS):
             i = dice.randrange(origins)
             wanted = reference[i % len(reference)]
-            for _ in range(6):
+            for _ in range(tries):
                 reply = ask(target(f"c/{i}.jpg", "full/40,/0/default.jpg"))
                 if reply.status not in (502, 503):
                     break
@@ -209,31 +213,42 @@ def churn(shop, origins, reference, requests, meanwhile):
                 faults.append((i, reply.status, len(reply.body)))
             if n % 50 == 0:
                 most[0] = max(most[0], shop.held())
-    in_parallel(4, client)
+        return n + 1
+    done = in_parallel(CLIENTS, client)
     stop.set()
     other.join()
+    assert done == [requests // CLIENTS] * CLIENTS, done
     assert not faults, (len(faults), faults[:5])
     return most[0]
 
 
+def small_pictures(folder):
+    """Different in size, and quick to decode: it is storing, evicting and finding that is wanted often."""
+    paths = [folder / f"small-{i}.jpg" for i in range(4)]
+    for path, side in zip(paths, (80, 120, 200, 300)):
+        noise = Image.merge("RGB", [Image.effect_noise((side + side // 3, side), 90) for _ in range(3)])
+        noise.save(path, quality=95)
+    return paths
+
+
 @pytest.mark.parametrize("kill", [False, True], ids=["purges", "kill-9"])
-def test_churn(scratch, binary, images, kill):
+def test_churn(scratch, binary, kill):
     """The cache holds a tenth of the corpus."""
     folder = scratch / ("churn-kill" if kill else "churn")
     folder.mkdir()
     corpus = folder / "corpus"
     corpus.mkdir()
-    letters = ["A", "E", "G", "O"]
+    pictures = small_pictures(folder)
     origins = 300
     for i in range(origins):
-        os.link(images / f"{letters[i % 4]}.jpg", corpus / f"{i}.jpg")
-    total = sum((corpus / f"{i}.jpg").stat().st_size + 4096 for i in range(origins))
-    biggest = max((images / f"{x}.jpg").stat().st_size for x in letters) + 4096
-    bound = max(total // 10, 1 << 20)
+        os.link(pictures[i % 4], corpus / f"{i}.jpg")
+    sizes = [path.stat().st_size + 4096 for path in pictures]
+    bound = max(sum(sizes) * origins // 4 // 10, 1 << 20)
     with OtherOrigin(folder, corpus) as origin:
         rules = [rule("c/", url=f"http://127.0.0.1:{origin.port}/{{id}}", revalidate_after=2)]
         no_cache = {"fastcgi_cache lorikeet;": "fastcgi_cache off;"}
-        with Shop(folder / "shop", binary, rules, cache={"max_bytes": bound}, changes=no_cache, fetchers=4, workers=2) as shop:
+        with Shop(folder / "shop", binary, rules, cache={"max_bytes": bound}, changes=no_cache, fetchers=4, workers=2,
+                  env={"LORIKEET_CACHE_MAX_WAITING": 4 * CLIENTS}) as shop:
             reference = [shop.get(target(f"c/{i}.jpg", "full/40,/0/default.jpg")).body for i in range(4)]
             dice = random.Random(1)
 
@@ -252,9 +267,9 @@ def test_churn(scratch, binary, images, kill):
                         except ProcessLookupError:
                             pass
                     time.sleep(0.5)
-            most = churn(shop, origins, reference, 2500, purge_or_kill)
+            most = churn(shop, origins, reference, 5000, 6 if kill else 1, purge_or_kill)
             processes = 2 * 2 + 2 * 4
-            assert most <= bound + processes * biggest, (most, bound)
+            assert most <= bound + processes * max(sizes), (most, bound)
             assert shop.metric("cache_evictions_total") > 0
             done = shop.run("cache", "verify", "--json")
             assert '"damaged":\t0' in done.stdout or '"damaged": 0' in done.stdout or '"damaged":0' in done.stdout, done.stdout
@@ -294,6 +309,48 @@ def test_an_original_that_ends_workers(scratch, binary, number, refused_after):
             assert (reply.status, reply.header("X-IIIF-Fallback")) == (200, "1"), reply.body
         assert len(shop.stack.worker_pids()) == 2 and shop.metric("crashes_total") >= 1
         assert "deadly" in shop.run("cache", "list", "--damaged").stdout
+
+
+def test_a_burst_to_be_verified_takes_turns(scratch, binary):
+    """Of eight fetchers, with a large original each to be decoded in full, one does at a time. The others wait or say when."""
+    folder = scratch / "burst"
+    pictures = folder / "pictures"
+    pictures.mkdir(parents=True)
+    Image.effect_noise((4000, 3000), 90).convert("RGB").save(pictures / "0.png", compress_level=1)
+    Image.new("RGB", (400, 300)).save(pictures / "0.jpg")
+    names = [f"{i}.png" for i in range(8)]
+    for name in names[1:]:
+        os.link(pictures / "0.png", pictures / name)
+    rules = [rule("", "file", root=str(pictures), fallback=[".png -> .jpg"])]
+    limits = {"max_request_memory": 2 * 10 ** 9, "verifiers": 1}
+    with Shop(folder / "shop", binary, rules, cache={"max_wait_ms": 200}, fetchers=4, workers=1, limits=limits,
+              env={"LORIKEET_CACHE_MAX_WAITING": 16}) as shop:
+        fetchers = [pid for group in shop.stack.FETCH_GROUPS for pid in shop.stack.worker_pids(group)]
+        idle = max(resident_kb(pid) for pid in fetchers)
+        stop, most = threading.Event(), [0]
+
+        def watch():
+            while not stop.wait(0.01):
+                most[0] = max(most[0], sum(resident_kb(pid) > idle + 20000 for pid in fetchers))
+
+        def ask(i):
+            client, answers = Client(shop.stack.port), []
+            for _ in range(40):
+                reply = client.ask(f"/iiif/3/{names[i]}/info.json")
+                answers.append((reply.status, reply.header("Retry-After"), reply.header("X-IIIF-Fallback")))
+                if reply.status == 200:
+                    break
+                time.sleep(0.3)
+            return answers
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        answers = in_parallel(len(names), ask)
+        stop.set()
+        watcher.join()
+        assert all(a[-1] == (200, None, None) for a in answers), answers
+        refused = [x for a in answers for x in a[:-1]]
+        assert refused and all(status == 503 and again for status, again, _ in refused), answers
+        assert most[0] == 1
 
 
 def test_volume_that_comes_later_goes_and_comes(scratch, binary, images):
