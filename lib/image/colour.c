@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "colour.h"
 
+#include <string.h>
+
 #include "../base/deadline.h"
 #include "press.h"
 #include "profile.h"
 #include "resample.h"
 
 #define ROW_PIXELS 2048
+
+/* ICC.1:2001-04, 6.1: the place of the colour space in the header. */
+#define ICC_HEAD_BYTES 128
+#define ICC_SPACE 16
 
 static uint8_t clamp(int v)
 {
@@ -193,7 +199,9 @@ bool colour_as_it_is(struct arena *a, struct image *image, bool gray, struct err
 
 bool colour_luma_suffices(const uint8_t *icc, size_t icc_bytes)
 {
-	return profile_find(&(struct image){.model = MODEL_RGB, .icc = icc, .icc_bytes = icc_bytes}) == NULL;
+	/* A profile for other models is none of YCbCr's. */
+	return icc_bytes < ICC_HEAD_BYTES || memcmp(icc + ICC_SPACE, "RGB ", 4) != 0 ||
+	       !profile_find(&(struct image){.model = MODEL_RGB, .icc = icc, .icc_bytes = icc_bytes});
 }
 
 uint64_t colour_memory(bool has_profile, uint64_t samples)

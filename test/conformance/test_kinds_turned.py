@@ -73,7 +73,8 @@ def spellings():
     yield Kind("behind-xmp.jpg", behind, UPRIGHT[6](decoded(plain)), 1.2, 12)
     ignored = {"nought": directory(0), "nine": directory(9), "huge": directory(65535),
                "huge-long": directory(6 << 16, kind=LONG), "cut-entry": directory(6)[:14],
-               "cut-header": directory(6)[:5], "no-header": b"XX" + directory(6)[2:], "far-directory": b"MM\0*\x7f\xff\xff\xff" + directory(6)[8:],
+               "cut-header": directory(6)[:5], "no-header": b"XX" + directory(6)[2:],
+               "far-directory": b"MM\0*\x7f\xff\xff\xff" + directory(6)[8:],
                "no-number": directory(6).replace(b"\x01\x12\0\x03", b"\x01\x12\0\x07")}
     for name, block in ignored.items():
         yield Kind(f"{name}.jpg", with_exif(plain, block), decoded(plain), 1.2, 12)
