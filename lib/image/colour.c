@@ -10,6 +10,10 @@
 
 #define ROW_PIXELS 2048
 
+/* ICC.1:2001-04, 6.1: the place of the colour space in the header. */
+#define ICC_HEAD_BYTES 128
+#define ICC_SPACE 16
+
 static uint8_t clamp(int v)
 {
 	return v < 0 ? 0 : v > 255 ? 255 : (uint8_t)v;
@@ -194,9 +198,9 @@ bool colour_as_it_is(struct arena *a, struct image *image, bool gray, struct err
 
 bool colour_luma_suffices(const uint8_t *icc, size_t icc_bytes)
 {
-	/* Others' are not looked at: to be of no use for RGB is no fault of theirs. */
-	bool rgb = icc_bytes >= 128 && memcmp(icc + 16, "RGB ", 4) == 0;
-	return !rgb || profile_find(&(struct image){.model = MODEL_RGB, .icc = icc, .icc_bytes = icc_bytes}) == NULL;
+	/* A profile for other models is none of YCbCr's. */
+	return icc_bytes < ICC_HEAD_BYTES || memcmp(icc + ICC_SPACE, "RGB ", 4) != 0 ||
+	       !profile_find(&(struct image){.model = MODEL_RGB, .icc = icc, .icc_bytes = icc_bytes});
 }
 
 uint64_t colour_memory(bool has_profile, uint64_t samples)

@@ -74,6 +74,7 @@ static struct rect cover(const struct picture *p, const struct wants *w, bool on
 	struct rect r = w->region;
 	if (w->gray)
 		sub_x = sub_y = 0;
+	on_grid &= !w->upsamples || (sub_x <= 1 && sub_y <= 1);
 	widen(&r.x, &r.w, p->stored_w, on_grid, w->step_x, dx, sub_x, w->chroma_x);
 	widen(&r.y, &r.h, p->stored_h, on_grid, w->step_y, dy, sub_y, w->chroma_y);
 	return r;

@@ -35,6 +35,7 @@ struct wants {
 	struct rect region;            /* of the full image, in stored coordinates, not empty */
 	double step_x, step_y;         /* > 0; below 1 when enlarging */
 	bool gray;                     /* chroma is not needed */
+	bool upsamples;                /* coarser chroma will be brought to luma's grid, so that it is never just copied */
 	bool recover;                  /* of a damaged file what can be read, the rest white or gray, instead of an error */
 	uint8_t chroma_x, chroma_y;
 };
@@ -70,8 +71,8 @@ bool picture_open(struct arena *a, const struct decoder *const *list, struct sou
 /*
  * The part of the full image that a read must cover: the region plus what the resampler's filter
  * reaches beyond it, given the steps of the planes to be delivered (dx, dy of luma; chroma is
- * sub_x, sub_y times coarser, 0 without chroma planes). No margin along an axis where every plane will be copied, that is
- * where all steps are those of the output and the region starts on a sample.
+ * sub_x, sub_y times coarser, 0 without chroma planes). No margin along an axis where every plane will be copied,
+ * that is where all steps are those of the output and the region starts on a sample.
  */
 struct rect decoder_cover(const struct picture *p, const struct wants *w, double dx, double dy,
 			  int sub_x, int sub_y);

@@ -372,6 +372,8 @@ static bool read_file(struct arena *a, struct jpeg_reader *r, const struct pictu
 	bool ok = is_raw(p, &s, eighths)
 		       ? read_planes_raw(a, r, out, s.y + s.h, scale, err)
 		       : read_planes_cropped(a, r, file, out, s, scale, err);
+	if (ok)
+		jpeg_check_whole(r);
 	if (ok && file->inverted)
 		invert(out);
 	return ok;

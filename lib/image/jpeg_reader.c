@@ -9,8 +9,16 @@
 /* Each scan of a progressive file may cost a walk over all its blocks, for a few bytes of file. */
 #define MAX_SCANS 100
 
-static bool is_unsupported(int code)
+/* Frames of hierarchical JPEG and of JPEG-LS, where libjpeg sees no marker at all. */
+#define MARKER_DHP 0xde
+#define MARKER_EXP 0xdf
+#define MARKER_SOF55 0xf7
+
+static bool is_unsupported(const struct jpeg_error_mgr *e)
 {
+	int code = e->msg_code, marker = e->msg_parm.i[0];
+	if (code == JERR_UNKNOWN_MARKER)
+		return marker == MARKER_DHP || marker == MARKER_EXP || marker == MARKER_SOF55;
 	return code == JERR_SOF_UNSUPPORTED || code == JERR_BAD_PRECISION ||
 	       code == JERR_ARITH_NOTIMPL || code == JERR_EMPTY_IMAGE || code == JERR_IMAGE_TOO_BIG ||
 	       code == JERR_FRACT_SAMPLE_NOTIMPL || code == JERR_COMPONENT_COUNT ||
@@ -25,7 +33,7 @@ static void on_error(j_common_ptr j)
 	if (j->err->msg_code == JERR_OUT_OF_MEMORY)
 		fail(r->err, 503, REASON_MEMORY, "The server is short of memory; please try again.",
 		     "libjpeg: %s", text);
-	else if (is_unsupported(j->err->msg_code))
+	else if (is_unsupported(j->err))
 		fail(r->err, 501, REASON_UNSUPPORTED, "This kind of JPEG is not supported.", "libjpeg: %s",
 		     text);
 	else
@@ -60,6 +68,8 @@ static void on_progress(j_common_ptr j)
 	struct jpeg_reader *r = j->client_data;
 	if (!deadline_check(r->err))
 		longjmp(r->jump, 1);
+	for (int i = 0; i < r->j.comps_in_scan; i++)
+		r->seen |= 1u << r->j.cur_comp_info[i]->component_index;
 	if (r->j.input_scan_number <= MAX_SCANS)
 		return;
 	fail(r->err, 501, REASON_UNSUPPORTED, "This kind of JPEG is not supported.", "more than %d scans",
@@ -202,8 +212,12 @@ void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], uint8_
 
 void jpeg_check_whole(struct jpeg_reader *r)
 {
-	if (r->ended && !r->recover && jpeg_has_multiple_scans(&r->j)) {
-		fail(r->err, 500, REASON_DAMAGED, "The image is damaged.", "JPEG scans are missing");
-		longjmp(r->jump, 1);
-	}
+	bool many = jpeg_has_multiple_scans(&r->j);
+	bool lacks_component = many && r->seen != (1u << r->j.num_components) - 1;
+	/* Huffman codes that run out make libjpeg warn; arithmetic ones go on as zeros. */
+	bool cut = r->ended && (many || r->j.arith_code);
+	if (r->recover || (!lacks_component && !cut))
+		return;
+	fail(r->err, 500, REASON_DAMAGED, "The image is damaged.", "JPEG scans are missing");
+	longjmp(r->jump, 1);
 }

@@ -31,6 +31,7 @@ struct jpeg_reader {
 	struct source *source;         /* NULL: the bytes are all in memory */
 	uint64_t offset;
 	bool ended;                    /* an end of image was made up where the bytes ran out */
+	unsigned seen;                 /* bit i: component i has been in a scan */
 	unsigned char buffer[JPEG_READER_BYTES];
 };
 
@@ -43,7 +44,7 @@ bool jpeg_has_whole_ratios(const struct jpeg_decompress_struct *j);
 bool jpeg_is_full_size(const struct jpeg_decompress_struct *j, int component);
 void jpeg_sampling(const struct jpeg_decompress_struct *j, uint8_t *x, uint8_t *y);
 
-/* After jpeg_start_decompress: jumps if scans are missing. */
+/* After jpeg_start_decompress, and after the last line: jumps if scans, or parts of them, are missing. */
 void jpeg_check_whole(struct jpeg_reader *r);
 
 /*

@@ -25,6 +25,7 @@ static void feed(struct jpeg_reader *r, struct str bytes)
 	r->bytes.next_input_byte = (const JOCTET *)bytes.at;
 	r->bytes.bytes_in_buffer = bytes.n;
 	r->ended = false;
+	r->seen = 0;
 }
 
 bool jpeg_tiles_open(struct arena *a, struct str tables, struct jpeg_tiles **out,
@@ -107,5 +108,6 @@ bool jpeg_tiles_read(struct jpeg_tiles *t, const struct jpeg_tile *tile, const s
 		t->spill_bytes = widest;
 	}
 	jpeg_read_raw(t->r, j->num_components, tile->to, t->spill, j->output_height);
+	jpeg_check_whole(t->r);
 	return true;
 }

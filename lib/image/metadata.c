@@ -57,14 +57,21 @@ static size_t find_entry(const struct exif *e, size_t directory, uint32_t tag)
 	return 0;
 }
 
+/* Bytes of the number of that entry, 0 if it is none. Some writers have LONG where SHORT is due. */
+static size_t number_bytes(const struct exif *e, size_t at)
+{
+	uint32_t type = at ? number(e, at + 2, 2) : 0;
+	return type == TYPE_SHORT ? 2 : type == TYPE_LONG ? 4 : 0;
+}
+
 int exif_orientation(struct str exif)
 {
 	struct exif e;
 	if (!read_header(exif, &e))
 		return 1;
 	size_t at = find_entry(&e, number(&e, 4, 4), TAG_ORIENTATION);
-	uint32_t v = number(&e, at + 8, 2);
-	return at && number(&e, at + 2, 2) == TYPE_SHORT && v >= 1 && v <= 8 ? (int)v : 1;
+	uint32_t v = number(&e, at + 8, number_bytes(&e, at));
+	return v >= 1 && v <= 8 ? (int)v : 1;
 }
 
 struct str exif_text(struct str exif, enum exif_text tag)
@@ -206,8 +213,7 @@ static struct str exif_all(struct arena *a, struct str exif, double scale_x, dou
 	if (exif.n > BLOCK_MAX_BYTES || !read_header((struct str){str_dup(a, exif), exif.n}, &e))
 		return (struct str){0};
 	size_t directory = number(&e, 4, 4), at = find_entry(&e, directory, TAG_ORIENTATION);
-	if (at)
-		poke(&e, at + 8, 2, 1);
+	poke(&e, at + 8, number_bytes(&e, at), 1);
 	scale_rational(&e, directory, TAG_X_RESOLUTION, scale_x);
 	scale_rational(&e, directory, TAG_Y_RESOLUTION, scale_y);
 	drop_thumbnail(&e, directory + 2 + (size_t)number(&e, directory, 2) * ENTRY_BYTES);

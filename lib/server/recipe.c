@@ -212,8 +212,10 @@ bool recipe_make(const struct config *config, const struct config_rule *rule, co
 	r->work = working_layout(&r->plan, r->layout);
 	r->wants = transform_wants(&r->plan, picture, r->work);
 	r->wants.recover = rule->recover;
-	/* Gray is the luma of the colours that are shown, not of those that are stored. */
-	if (r->wants.gray && !picture->facts.gray && converts(r))
-		r->wants.gray = colour_luma_suffices(picture->icc, picture->icc_bytes);
+	if (!picture->facts.gray && converts(r) && !colour_luma_suffices(picture->icc, picture->icc_bytes)) {
+		/* Gray is the luma of the colours that are shown, not of those that are stored. */
+		r->wants.gray = false;
+		r->wants.upsamples = true;
+	}
 	return check_memory(r, err);
 }

@@ -177,6 +177,19 @@ static void exif_blocks(void **state)
 	assert_int_equal(exif_make(a, "", NULL, "").n, 0);
 }
 
+/* Some writers have four bytes where two are due. */
+static void orientations_as_long(void **state)
+{
+	static const char big[] = "MM\0*\0\0\0\x08\0\x01\x01\x12\0\x04\0\0\0\x01\0\0\0\x06\0\0\0";
+	static const char little[] = "II*\0\x08\0\0\0\x01\0\x12\x01\x04\0\x01\0\0\0\x06\0\0\0\0\0\0";
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct metadata in = {.exif = {i ? big : little, sizeof big}};
+		assert_int_equal(exif_orientation(in.exif), 6);
+		assert_int_equal(exif_orientation(metadata_keep(a, &in, METADATA_ALL, 1, 1).exif), 1);
+	}
+}
+
 /* Every cut and every flipped byte: no crash, and what comes out is readable again. */
 static void broken_exif(void **state)
 {
@@ -222,6 +235,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(xmp_properties, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(xmp_of_no_use, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(exif_blocks, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(orientations_as_long, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(broken_exif, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(iptc_datasets, set_up, tear_down),
 	};
