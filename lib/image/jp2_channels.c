@@ -237,7 +237,7 @@ static struct shown plain(const struct reader *r, const struct origin *o, int ch
 	return r->inverted && colour ? (struct shown){-gain, 1} : (struct shown){gain, 0};
 }
 
-/* The range and offset of L*, a* or b*, and their defaults (15444-2, M.11.7.4.1); ours begin at 0, -128 and -128. */
+/* The range and offset of L*, a* or b*, and their defaults (15444-2, annex M); ours begin at 0, -128 and -128. */
 static struct shown lab(const struct reader *r, const struct origin *o, int channel)
 {
 	static const double ranges[] = {100, 170, 200}, offsets[] = {0, 0.5, 0.375}, spans[] = {100, 255, 255};
