@@ -282,6 +282,8 @@ static bool set_up(struct avif *f, const struct image *picture, int quality, str
 	       blame(heif_image_create((int)w, (int)h, gray ? heif_colorspace_monochrome : heif_colorspace_RGB, chroma,
 				       &f->image),
 		     err) &&
+	       (!picture->icc_bytes ||
+		blame(heif_image_set_raw_color_profile(f->image, "prof", picture->icc, picture->icc_bytes), err)) &&
 	       (gray ? fill_gray : fill)(f->image, picture, err);
 }
 
@@ -320,6 +322,7 @@ const struct encoder avif_encoder = {
 	.format = FORMAT_AVIF,
 	.model = MODEL_RGB,
 	.alpha = true,
+	.profile = true,
 	.available = avif_available,
 	.memory = avif_memory,
 	.write = avif_write,

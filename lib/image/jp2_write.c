@@ -6,6 +6,7 @@
 #define LOSSLESS 101
 #define MOST_RESOLUTIONS 6
 #define LOWEST_SIDE 16             /* of the lowest resolution, at least */
+#define BOX_HEAD 8
 #define FEW_PIXELS 4096            /* for which OpenJPEG misses the quality by far, and few bytes are at stake */
 
 struct sink {
@@ -116,6 +117,47 @@ static bool compress(opj_codec_t *codec, opj_stream_t *stream, opj_image_t *imag
 	       opj_start_compress(codec, image, stream) && opj_encode(codec, stream) && opj_end_compress(codec, stream);
 }
 
+static uint32_t big_endian(const char *at)
+{
+	const unsigned char *b = (const unsigned char *)at;
+	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+static void put_big_endian(char *at, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		at[i] = (char)(v >> (24 - 8 * i));
+}
+
+/* The box of that type among those of at..end, or NULL. */
+static char *find_box(char *at, const char *end, const char type[4])
+{
+	while (at + BOX_HEAD <= end && memcmp(at + 4, type, 4) != 0 && big_endian(at) >= BOX_HEAD)
+		at += big_endian(at);
+	return at + BOX_HEAD <= end && memcmp(at + 4, type, 4) == 0 ? at : NULL;
+}
+
+/* The profile into the place of the colour box, as OpenJPEG 2.5 has none to give (ISO/IEC 15444-1, I.5.3.3, method 2).
+ * No box tells the place of another. */
+static bool put_profile(struct buf *out, size_t start, const struct image *image)
+{
+	size_t more = BOX_HEAD + 3 + image->icc_bytes;
+	if (!buf_room(out, more))
+		return false;
+	char *end = out->at + out->n, *header = find_box(out->at + start, end, "jp2h");
+	char *colour = header ? find_box(header + BOX_HEAD, header + big_endian(header), "colr") : NULL;
+	if (!colour)
+		return false;
+	size_t old = big_endian(colour);
+	memmove(colour + more, colour + old, (size_t)(end - colour) - old);
+	out->n = out->n - old + more;
+	put_big_endian(header, (uint32_t)(big_endian(header) - old + more));
+	put_big_endian(colour, (uint32_t)more);
+	memcpy(colour + BOX_HEAD, "\2\0\0", 3);
+	memcpy(colour + BOX_HEAD + 3, image->icc, image->icc_bytes);
+	return true;
+}
+
 static bool jp2_write_file(struct image *image, const struct encode_options *options, struct buf *out,
 			   struct error *err)
 {
@@ -137,6 +179,8 @@ static bool jp2_write_file(struct image *image, const struct encode_options *opt
 		opj_stream_destroy(stream);
 	if (codec)
 		opj_destroy_codec(codec);
+	if (ok && image->icc_bytes)
+		ok = put_profile(out, sink.start, image);
 	if (out->failed)
 		return body_too_large(err);
 	if (!ok && !err->status)
@@ -155,6 +199,7 @@ const struct encoder jp2_encoder = {
 	.format = FORMAT_JP2,
 	.model = MODEL_RGB,
 	.alpha = true,
+	.profile = true,
 	.memory = jp2_memory,
 	.write = jp2_write_file,
 };

@@ -5,7 +5,7 @@
 
 #include "jpeg_write.h"
 
-#define OBJECTS 6
+#define OBJECTS 7
 /* ISO 32000-1, C.2: no page may be larger than this many units; a unit is then made larger. */
 #define MOST_UNITS 14400
 
@@ -33,13 +33,21 @@ static void write_page(struct buf *out, size_t base, size_t offset[OBJECTS], uin
 	buf_printf(out, "<< /Length %d >>\nstream\n%sendstream\nendobj\n", n, draw);
 }
 
-static void write_table(struct buf *out, size_t base, const size_t offset[OBJECTS])
+static void write_profile(struct buf *out, size_t base, size_t offset[OBJECTS], const struct image *image)
+{
+	open_object(out, base, offset, 6);
+	buf_printf(out, "<< /N %d /Length %zu >>\nstream\n", image->n == 1 ? 1 : 3, image->icc_bytes);
+	buf_write(out, image->icc, image->icc_bytes);
+	buf_text(out, "\nendstream\nendobj\n");
+}
+
+static void write_table(struct buf *out, size_t base, const size_t offset[OBJECTS], int objects)
 {
 	size_t at = out->n - base;
-	buf_printf(out, "xref\n0 %d\n0000000000 65535 f \n", OBJECTS);
-	for (int i = 1; i < OBJECTS; i++)
+	buf_printf(out, "xref\n0 %d\n0000000000 65535 f \n", objects);
+	for (int i = 1; i < objects; i++)
 		buf_printf(out, "%010zu 00000 n \n", offset[i]);
-	buf_printf(out, "trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%zu\n%%%%EOF\n", OBJECTS, at);
+	buf_printf(out, "trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%zu\n%%%%EOF\n", objects, at);
 }
 
 static bool pdf_write(struct image *image, const struct encode_options *options, struct buf *out, struct error *err)
@@ -53,12 +61,14 @@ static bool pdf_write(struct image *image, const struct encode_options *options,
 		buf_text(out, "%PDF-1.6\n%\xe2\xe3\xcf\xd3\n");
 		write_page(out, base, offset, w, h);
 		open_object(out, base, offset, 5);
-		buf_printf(out, "<< /Type /XObject /Subtype /Image /Width %u /Height %u /ColorSpace /%s ", w, h,
-			   image->n == 1 ? "DeviceGray" : "DeviceRGB");
+		buf_printf(out, "<< /Type /XObject /Subtype /Image /Width %u /Height %u /ColorSpace %s ", w, h,
+			   image->icc_bytes ? "[/ICCBased 6 0 R]" : image->n == 1 ? "/DeviceGray" : "/DeviceRGB");
 		buf_printf(out, "/BitsPerComponent 8 /Filter /DCTDecode /Length %zu >>\nstream\n", jpeg->n);
 		buf_str(out, buf_view(jpeg));
 		buf_text(out, "\nendstream\nendobj\n");
-		write_table(out, base, offset);
+		if (image->icc_bytes)
+			write_profile(out, base, offset, image);
+		write_table(out, base, offset, image->icc_bytes ? OBJECTS : OBJECTS - 1);
 		ok = !out->failed || body_too_large(err);
 	}
 	arena_close(scratch);
@@ -73,6 +83,7 @@ static uint64_t pdf_memory(uint32_t w, uint32_t h)
 const struct encoder pdf_encoder = {
 	.format = FORMAT_PDF,
 	.model = MODEL_YCC,
+	.profile = true,
 	.memory = pdf_memory,
 	.write = pdf_write,
 };

@@ -2,7 +2,9 @@
 """Rights, resolution and profiles: from the original into the answer, by policy."""
 import io
 import json
+import subprocess
 
+import numpy as np
 import pytest
 from PIL import Image as Picture
 from PIL import ImageCms, PngImagePlugin
@@ -137,6 +139,25 @@ def test_colour_policies(server, name, output):
         return max(abs(a - b) for a, b in zip(one, other)) <= 6
     assert near(colour(kept, profile), colour(converted)) and near(colour(kept), colour(stripped))
     assert not near(colour(stripped), colour(converted))
+
+
+@pytest.mark.parametrize("output", ["jp2", "avif", "pdf"])
+def test_every_format_that_can_keeps_the_profile(server, binary, tmp_path, output):
+    """As it is in the file; and what comes out of jp2 and avif again looks like the original."""
+    profile = make_images.adobe_like_profile()
+    kept = server.get(f"/iiif/3/keep%2Fa.jpg/full/max/0/default.{output}")
+    assert kept.status == 200 and profile in kept.body
+    assert profile not in server.get(f"/iiif/3/a.jpg/full/max/0/default.{output}").body
+    if output == "pdf":
+        assert b"/ColorSpace [/ICCBased 6 0 R]" in kept.body
+        return
+    (tmp_path / f"again.{output}").write_bytes(kept.body)
+    (tmp_path / "c.conf").write_text(config_text([("", tmp_path, {})]))
+    again = subprocess.run([binary, "--config", tmp_path / "c.conf", "get", f"/iiif/3/again.{output}/full/max/0/default.png"],
+                           capture_output=True, check=True).stdout
+    want = np.asarray(server.get("/iiif/3/a.jpg/full/max/0/default.png").picture().convert("RGB"), np.float32)
+    got = np.asarray(Picture.open(io.BytesIO(again)).convert("RGB"), np.float32)
+    assert np.abs(got - want).mean() < 5
 
 
 def test_kept_profiles_do_not_outlive_their_model(server):
