@@ -74,11 +74,11 @@ static void keep_luma(struct image *image)
 	p[1] = p[3];
 }
 
-bool colour_to_rgb(struct arena *a, struct image *image, struct error *err)
+bool colour_level(struct arena *a, struct image *image, struct error *err)
 {
 	const struct plane *l = &image->plane[0];
 	struct axis across = {l->x, l->dx, l->w}, down = {l->y, l->dy, l->h};
-	for (int i = 1; i < 3; i++) {
+	for (int i = 1; i < image->n; i++) {
 		struct plane *p = &image->plane[i], up = *l;
 		if (p->w == l->w && p->h == l->h && p->dx == l->dx && p->dy == l->dy)
 			continue;
@@ -88,6 +88,13 @@ bool colour_to_rgb(struct arena *a, struct image *image, struct error *err)
 		arena_drop_block(a, p->at);
 		*p = up;
 	}
+	return true;
+}
+
+bool colour_to_rgb(struct arena *a, struct image *image, struct error *err)
+{
+	if (!colour_level(a, image, err))
+		return false;
 	colour_ycc_to_rgb(image);
 	return true;
 }

@@ -9,9 +9,12 @@
  * planes, and a tile is made of the very samples that the full image is made of.
  *
  * So: raw where the read begins at the top and spans all columns, else crop and skip. Sampling
- * ratios that are no whole numbers exist for raw only. Where the components by which the others are measured are not
- * in full resolution themselves, and for CMYK, libjpeg's interleaved lines are taken as they are. A DCT scale of n/8 below 8 lets libjpeg
+ * ratios that are no whole numbers exist for raw only. A DCT scale of n/8 below 8 lets libjpeg
  * enlarge chroma inside the IDCT; each component is therefore taken with its own DCT size.
+ *
+ * Four inks are read in the same two ways, and then brought to one grid, where YCCK becomes CMYK: no
+ * later step knows inks of unequal size. Where the components by which the others are measured are not
+ * in full resolution themselves, libjpeg's interleaved lines are taken as they are.
  */
 #include "jpeg_read.h"
 
@@ -19,8 +22,10 @@
 
 #include <jerror.h>
 
+#include "colour.h"
 #include "jpeg_reader.h"
 #include "metadata.h"
+#include "resample.h"
 
 /* A multiple of every number of luma lines that a chroma line can stand for. */
 #define LINES_ALIGN 12
@@ -30,7 +35,8 @@ struct jpeg_file {
 	bool progressive;
 	bool whole_ratios;
 	bool interleaved;              /* all components come in full resolution */
-	bool inverted;                 /* CMYK as Adobe writes it: 255 is no ink */
+	bool inverted;                 /* four inks as Adobe writes them: 255 is none */
+	bool ycck;                     /* the first three of them are YCbCr of what C, M and Y leave of the light */
 };
 
 static bool unsupported(struct error *err, const char *what, int value)
@@ -55,17 +61,18 @@ static bool read_kind(struct jpeg_decompress_struct *j, struct jpeg_file *file, 
 	case JCS_YCCK:
 		file->model = MODEL_CMYK;
 		file->inverted = j->saw_Adobe_marker;
+		file->ycck = j->jpeg_color_space == JCS_YCCK;
 		break;
 	default:
 		return unsupported(err, "colour space", j->jpeg_color_space);
 	}
 	file->progressive = jpeg_has_multiple_scans(j);
 	file->whole_ratios = jpeg_has_whole_ratios(j);
-	/* Luma, and R, G and B, are what everything else is measured by. */
+	/* Luma or cyan, and R, G and B, are what everything else is measured by. */
 	bool measures = true;
 	for (int i = 0; i < (file->model == MODEL_RGB ? j->num_components : 1); i++)
 		measures &= jpeg_is_full_size(j, i);
-	file->interleaved = file->model == MODEL_CMYK || !measures;
+	file->interleaved = !measures;
 	if (file->interleaved && !file->whole_ratios)
 		return unsupported(err, "sampling by fractions, components", j->num_components);
 	if (file->interleaved && file->model == MODEL_YCC)
@@ -152,11 +159,17 @@ static bool jpeg_open(struct arena *a, uint32_t page, struct picture *p, struct 
 /* The read at n eighths, in samples of the scaled luma: what must be covered. */
 static struct rect scaled_cover(const struct picture *p, const struct wants *w, int n)
 {
-	bool planar = ((struct jpeg_file *)p->codec)->model == MODEL_YCC;
+	const struct jpeg_file *file = p->codec;
+	bool planar = !file->interleaved && (file->model == MODEL_YCC || file->model == MODEL_CMYK);
+	struct wants wants = *w;
 	double d = 8.0 / n;
 	uint8_t sub_x = p->facts.chroma_x, sub_y = p->facts.chroma_y;
 	dct_chroma(n, &sub_x, &sub_y);
-	struct rect full = decoder_cover(p, w, d, d, planar ? sub_x : 0, planar ? sub_y : 0);
+	if (file->model == MODEL_CMYK) {
+		wants.upsamples = true;
+		wants.gray = false;
+	}
+	struct rect full = decoder_cover(p, &wants, d, d, planar ? sub_x : 0, planar ? sub_y : 0);
 	uint32_t right = full.x + full.w, bottom = full.y + full.h;
 	uint32_t num = (uint32_t)n;
 	struct rect s = {.x = (uint32_t)((uint64_t)full.x * num / 8),
@@ -187,6 +200,8 @@ static uint64_t jpeg_memory(const struct picture *p, const struct wants *w)
 	uint64_t samples = (uint64_t)(s.w + 128) * (s.h + 64);
 	uint64_t components = (uint64_t)model_planes(file->model);
 	uint64_t bytes = samples * components + (uint64_t)p->stored_w * 64 * components;
+	if (file->model == MODEL_CMYK && p->facts.chroma_x * p->facts.chroma_y > 1)
+		bytes += samples * 2 + resample_memory(s.w + 128, s.w + 128) + resample_memory(s.h + 64, s.h + 64);
 	if (file->progressive)
 		bytes += ((uint64_t)p->stored_w + 32) * ((uint64_t)p->stored_h + 32) * 2 * components;
 	return bytes + (1 << 20);
@@ -273,17 +288,47 @@ static void split_line(const uint8_t *line, int n, const int sub[JPEG_COMPONENTS
 	}
 }
 
+/* What libjpeg is to make of the components: nothing, but where it must. */
+static J_COLOR_SPACE lines_space(const struct jpeg_file *file, const struct jpeg_decompress_struct *j, int n)
+{
+	if (n == 1)
+		return JCS_GRAYSCALE;
+	if (!file->interleaved)
+		return j->jpeg_color_space;
+	return file->model == MODEL_CMYK ? JCS_CMYK : JCS_RGB;
+}
+
+/* Planes for so many columns and lines of the scaled image, whose corner is x, y. sub_x, sub_y: samples of the lines for
+ * each of a plane. */
+static bool alloc_cropped_planes(struct arena *a, const struct jpeg_decompress_struct *j, bool interleaved,
+				 struct rect part, double scale, struct image *out, int sub_x[JPEG_COMPONENTS],
+				 int sub_y[JPEG_COMPONENTS], struct error *err)
+{
+	for (int i = 0; i < out->n; i++) {
+		struct plane *p = &out->plane[i];
+		if (interleaved)
+			p->dx = p->dy = scale;
+		else
+			map_plane(p, j, i, scale);
+		sub_x[i] = (int)(p->dx / scale + 0.5);
+		sub_y[i] = (int)(p->dy / scale + 0.5);
+		if (!plane_alloc(a, p, (part.w + (uint32_t)sub_x[i] - 1) / (uint32_t)sub_x[i],
+				 (part.h + (uint32_t)sub_y[i] - 1) / (uint32_t)sub_y[i], err))
+			return false;
+		p->x = part.x * scale;
+		p->y = part.y * scale;
+	}
+	return true;
+}
+
 /* The part s of the scaled image, by crop and skip. */
-static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, const struct jpeg_file *file, struct image *out,
-				struct rect s, double scale, struct error *err)
+static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, const struct jpeg_file *file,
+				struct image *out, struct rect s, double scale, struct error *err)
 {
 	struct jpeg_decompress_struct *j = &r->j;
 	int sub_x[JPEG_COMPONENTS], sub_y[JPEG_COMPONENTS];
 
-	if (!file->interleaved)
-		j->out_color_space = out->n == 1 ? JCS_GRAYSCALE : j->jpeg_color_space;
-	else
-		j->out_color_space = file->model == MODEL_CMYK ? JCS_CMYK : file->model == MODEL_RGB ? JCS_RGB : JCS_GRAYSCALE;
+	j->out_color_space = lines_space(file, j, out->n);
 	jpeg_start_decompress(j);
 	jpeg_check_whole(r);
 
@@ -294,21 +339,9 @@ static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, const st
 	uint32_t y = s.y - s.y % LINES_ALIGN, bottom = s.y + s.h;
 	if (bottom > j->output_height)
 		bottom = j->output_height;
-
-	for (int i = 0; i < out->n; i++) {
-		struct plane *p = &out->plane[i];
-		if (file->interleaved)
-			p->dx = p->dy = scale;
-		else
-			map_plane(p, j, i, scale);
-		sub_x[i] = (int)(p->dx / scale + 0.5);
-		sub_y[i] = (int)(p->dy / scale + 0.5);
-		if (!plane_alloc(a, p, (w + (uint32_t)sub_x[i] - 1) / (uint32_t)sub_x[i],
-				 (bottom - y + (uint32_t)sub_y[i] - 1) / (uint32_t)sub_y[i], err))
-			return false;
-		p->x = x * scale;
-		p->y = y * scale;
-	}
+	if (!alloc_cropped_planes(a, j, file->interleaved, (struct rect){x, y, w, bottom - y}, scale, out, sub_x, sub_y,
+				  err))
+		return false;
 
 	uint8_t *line = arena_alloc(a, (size_t)w * (size_t)out->n + 64);
 	if (y && jpeg_skip_scanlines(j, y) != y)
@@ -329,12 +362,27 @@ static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, const st
 	return true;
 }
 
-static void invert(struct image *out)
+static void invert(struct plane *p)
 {
-	for (int i = 0; i < out->n; i++)
-		for (uint32_t y = 0; y < out->plane[i].h; y++)
-			for (uint32_t x = 0; x < out->plane[i].w; x++)
-				out->plane[i].at[y * out->plane[i].stride + x] ^= 255;
+	for (uint32_t y = 0; y < p->h; y++)
+		for (uint32_t x = 0; x < p->w; x++)
+			p->at[y * p->stride + x] ^= 255;
+}
+
+/* Of the components as they are stored. */
+static bool make_cmyk(struct arena *a, const struct jpeg_file *file, struct image *out, struct error *err)
+{
+	bool is_ycc = file->ycck && !file->interleaved;
+	if (!colour_level(a, out, err))
+		return false;
+	if (is_ycc)
+		colour_ycc_to_rgb(out);
+	out->model = MODEL_CMYK;
+	/* RGB is what is left of the light: the ink of it has been turned over once. */
+	for (int i = 0; i < 4; i++)
+		if (file->inverted != (is_ycc && i < 3))
+			invert(&out->plane[i]);
+	return true;
 }
 
 static bool read_file(struct arena *a, struct jpeg_reader *r, const struct picture *p,
@@ -354,7 +402,7 @@ static bool read_file(struct arena *a, struct jpeg_reader *r, const struct pictu
 		return false;
 	if (j->image_width != p->stored_w || j->image_height != p->stored_h || now.model != file->model ||
 	    now.progressive != file->progressive || now.whole_ratios != file->whole_ratios ||
-	    now.interleaved != file->interleaved || now.inverted != file->inverted)
+	    now.interleaved != file->interleaved || now.inverted != file->inverted || now.ycck != file->ycck)
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.",
 			    "the file changed while it was read");
 	j->scale_num = (unsigned)eighths;
@@ -374,9 +422,7 @@ static bool read_file(struct arena *a, struct jpeg_reader *r, const struct pictu
 		       : read_planes_cropped(a, r, file, out, s, scale, err);
 	if (ok)
 		jpeg_check_whole(r);
-	if (ok && file->inverted)
-		invert(out);
-	return ok;
+	return ok && (file->model != MODEL_CMYK || make_cmyk(a, file, out, err));
 }
 
 static bool jpeg_read(struct arena *a, const struct picture *p, const struct wants *w,

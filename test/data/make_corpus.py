@@ -4,6 +4,7 @@
 repository; this script says how they came about. Those named found-* are what the fuzzers once found."""
 import io
 import os
+import subprocess
 import sys
 
 from PIL import Image, PngImagePlugin
@@ -51,9 +52,20 @@ def jpegs():
     yield "fractional", jpeg(W, H, [(y, 3, 1), (cb[:, :(2 * W + 2) // 3], 2, 1), (shrink(cr, 3, 1), 1, 1)], quant=16)
     yield "unequal-chroma", jpeg(W, H, [(y, 2, 2), (cb, 2, 2), (shrink(cr, 2, 2), 1, 1)], quant=16)
     inks = [255 - PICTURE[:, :, i] for i in range(3)] + [GRAY // 3]
-    yield "four-inks", jpeg(W, H, [(inks[0], 2, 2), *((shrink(p, 2, 2), 1, 1) for p in inks[1:3]), (inks[3], 2, 2)], quant=16)
+    halved = [(inks[0], 2, 2), *((shrink(p, 2, 2), 1, 1) for p in inks[1:3]), (inks[3], 2, 2)]
     adobe = segment(0xEE, b"Adobe\0\x64\0\0\0\0\2")
+    yield "four-inks", jpeg(W, H, halved, quant=16)
     yield "ycck", jpeg(W, H, [(p, 1, 1) for p in inks], quant=16, head=adobe)
+    yield "ycck-halved", jpeg(W, H, halved, quant=32, head=adobe)
+    thirds = [(p[:, :(2 * W + 2) // 3], 2, 1) for p in inks[1:]]
+    yield "four-inks-fractional", jpeg(W, H, [(inks[0], 3, 1), *thirds], quant=32)
+    yield "four-inks-coarse", jpeg(W, H, [(shrink(inks[0], 2, 1), 1, 1), *((p, 2, 1) for p in inks[1:])], quant=32)
+    yield "gray-twice", jpeg(W, H, [(GRAY, 2, 2)], quant=16)
+    yield "all-twice", jpeg(W, H, [(p, 2, 2) for p in (y, cb, cr)], quant=32, interleaved=False)
+    for name, words in (("", ()), ("-progressive", ("-progressive",))):
+        yield f"arithmetic{name}", subprocess.run(["jpegtran", "-arithmetic", "-restart", "1", *words], check=True,
+                                                  input=pil("JPEG", quality=40), capture_output=True).stdout
+    yield "hierarchical", b"\xff\xd8" + segment(0xDE, b"\x08\0\x2b\0\x3d\1\1\x11\0")
     yield "one-pixel", jpeg_of(PICTURE[:1, :1], 2, 2, quant=16)
 
 
