@@ -130,8 +130,8 @@ static void gather(const struct image *image, uint32_t x, uint32_t y, uint32_t n
 }
 
 /*
- * The colour planes through the profile or the press, to 8-bit gray or RGB. In place: of a deep row, what is written ends
- * before what is still to be read.
+ * The colour planes through the profile or the press, to 8-bit gray or RGB. In place: of a deep row, what is written
+ * ends before what is still to be read.
  */
 static bool convert(struct image *image, const struct conversion *profile, struct error *err)
 {

@@ -8,8 +8,8 @@
  * Makes 8-bit sRGB or gray of what a decoder delivered. Runs once, right after read and before any
  * resampling, so that a tile and the full image get the same colours.
  *
- * By the embedded profile (profile.h). YCbCr planes that are sRGB pass untouched; else they are brought to 4:4:4
- * RGB. CMYK without a usable profile is printed (press.h). 16-bit samples are converted as such, then rounded. With gray
+ * By the embedded profile (profile.h). YCbCr planes that are sRGB pass untouched; else they are brought to 4:4:4 RGB.
+ * CMYK without a usable profile is printed (press.h). 16-bit samples are converted as such, then rounded. With gray
  * set, colours become gray.
  */
 bool colour_to_srgb(struct arena *a, struct image *image, bool gray, struct error *err);

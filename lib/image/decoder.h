@@ -35,7 +35,7 @@ struct wants {
 	struct rect region;            /* of the full image, in stored coordinates, not empty */
 	double step_x, step_y;         /* > 0; below 1 when enlarging */
 	bool gray;                     /* chroma is not needed */
-	bool upsamples;                /* coarser chroma will be brought to luma's grid, so that it is never just copied */
+	bool upsamples;                /* coarser chroma will get luma's grid, so that it is never just copied */
 	bool recover;                  /* of a damaged file what can be read, the rest white or gray, instead of an error */
 	uint8_t chroma_x, chroma_y;
 };

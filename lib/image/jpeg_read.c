@@ -298,8 +298,7 @@ static J_COLOR_SPACE lines_space(const struct jpeg_file *file, const struct jpeg
 	return file->model == MODEL_CMYK ? JCS_CMYK : JCS_RGB;
 }
 
-/* Planes for so many columns and lines of the scaled image, whose corner is x, y. sub_x, sub_y: samples of the lines for
- * each of a plane. */
+/* Planes for that part of the scaled image. sub_x, sub_y: how many samples of its lines stand for one of a plane. */
 static bool alloc_cropped_planes(struct arena *a, const struct jpeg_decompress_struct *j, bool interleaved,
 				 struct rect part, double scale, struct image *out, int sub_x[JPEG_COMPONENTS],
 				 int sub_y[JPEG_COMPONENTS], struct error *err)

@@ -2,9 +2,13 @@
 """Orientation: all eight of each format that says one, and what is no orientation."""
 import io
 import struct
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from heifs import mirrored, turned, with_properties
 from make_images import exif
 from PIL import Image as Picture
 from PIL import ImageOps
@@ -60,6 +64,32 @@ def all_eight():
         yield Kind(f"lossless{n}.webp", saved("WEBP", lossless=True, exif=b"Exif\0\0" + directory(n)), turn(scene()))
 
 
+def heif(folder, suffix, picture):
+    """By heif-enc, of a file that it takes."""
+    source, target = folder / "picture", folder / f"picture.{suffix}"
+    source = source.with_suffix(".jpg" if picture[:2] == b"\xff\xd8" else ".png")
+    source.write_bytes(picture)
+    options = ["-A", "-p", "speed=8"] if suffix == "avif" else []
+    subprocess.run(["heif-enc", "-q", "95", *options, "-o", target, source], check=True, stdout=subprocess.DEVNULL)
+    return target.read_bytes()
+
+
+def by_properties():
+    """HEIF turns by properties of its own, beside which EXIF does not count."""
+    turns = {1: (), 2: (mirrored(1),), 3: (turned(2),), 4: (mirrored(0),), 5: (turned(3), mirrored(1)), 6: (turned(3),),
+             7: (turned(1), mirrored(1)), 8: (turned(1),)}
+    even = scene(98, 66)  # of odd sides heif-enc makes a grid
+    with TemporaryDirectory() as folder:
+        plain, exif8 = png(even, RGB, 8), with_exif(saved("JPEG", Picture.fromarray(even)), directory(8))
+        files = {"heic": heif(Path(folder), "heic", plain), "avif": heif(Path(folder), "avif", plain)}
+        both = heif(Path(folder), "heic", exif8)
+    for suffix, data in files.items():
+        for n, properties in turns.items():
+            yield Kind(f"property{n}.{suffix}", with_properties(data, *properties), UPRIGHT[n](even), 2, 20)
+    yield Kind("exif.heic", both, even, 2, 20)
+    yield Kind("exif-and-property.heic", with_properties(both, turned(3)), UPRIGHT[6](even), 2, 20)
+
+
 def spellings():
     plain = saved("JPEG")
     packet = (b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
@@ -84,7 +114,7 @@ def spellings():
     yield Kind("cut.webp", lossless, scene())
 
 
-KINDS = {kind.name: kind for group in (all_eight, spellings) for kind in group()}
+KINDS = {kind.name: kind for group in (all_eight, by_properties, spellings) for kind in group()}
 
 
 @pytest.fixture(scope="module")
