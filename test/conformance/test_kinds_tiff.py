@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from kinds import Kind, Refusal, check, check_refusal, deep_scene, gray_scene, rounded, scene, served
+from kinds import Kind, check, deep_scene, gray_scene, printed, rounded, scene, served
 from tiff_kinds import layout, palette_of
-from writers import LONG, SHORT, page, tiff
+from writers import SHORT, jpeg, page, tiff
 
 WHITE, BLACK, RGB, PALETTE, MASK, CMYK, YCBCR, CIELAB, ICCLAB = 0, 1, 2, 3, 4, 5, 6, 8, 9
 SHARP = 40                         # of halves, where edges are sharp
@@ -119,6 +119,83 @@ def tool_kinds(folder):
     yield Kind("copied-separate.tif", tiffcp(folder, tiff([layout(scene())]), "-c", "zstd:2", "-p", "separate"), scene())
 
 
+def colour_kinds():
+    """Palettes, CMYK without a profile, and what lies behind the colours."""
+    for bits in (1, 2, 4, 8):
+        colours = np.random.default_rng(bits).integers(0, 256, (2 ** bits, 3))
+        indices = gray_scene() >> (8 - bits)
+        want = colours[indices].astype(np.uint8)
+        tags = palette_of(colours, bits)
+        yield Kind(f"palette{bits}.tif", tiff([layout(indices, bits, photometric=PALETTE, tags=tags)]), want, half=200)
+        yield Kind(f"palette{bits}-tiles.tif",
+                   tiff([layout(indices, bits, photometric=PALETTE, tags=tags, tile=(32, 32), compression="lzw")]), want, half=200)
+    short = {320: (SHORT, [int(v) // 257 for v in tags[320][1]])}
+    yield Kind("palette-short.tif", tiff([layout(indices, 8, photometric=PALETTE, tags=short)]), want, half=200)
+    grays = palette_of(np.repeat(np.arange(255, -1, -1)[:, None], 3, 1), 8)
+    yield Kind("palette-gray.tif", tiff([layout(255 - gray_scene(), photometric=PALETTE, tags=grays)]), gray_scene())
+    both = np.dstack([indices, opacity()])
+    yield Kind("palette-alpha.tif", tiff([layout(both, photometric=PALETTE, tags={**tags, 338: (SHORT, [2])})]),
+               np.dstack([want, opacity()]), half=200)
+    inks = np.dstack([255 - scene(), gray_scene() // 4])
+    yield Kind("cmyk8.tif", tiff([layout(inks, photometric=CMYK, tile=(32, 32))]), printed(inks), mean=1, most=3)
+    yield Kind("cmyk16.tif", tiff([layout(inks.astype(np.uint16) * 257, photometric=CMYK, compression="deflate")]), printed(inks),
+               mean=1, most=3)
+    yield Kind("cmyk-separate.tif", tiff([layout(inks, photometric=CMYK, separate=True)]), printed(inks), mean=1, most=3)
+    yield Kind("cmyk-jpeg.tif", tiff([page(inks, tile=(32, 32), compression="jpeg", photometric=CMYK, encode=jpeg_planes)]),
+               printed(inks), mean=2, most=12, seam=2)
+
+
+def jpeg_planes(tile):
+    """A tile's components side by side in a JPEG, none subsampled."""
+    tile = tile if tile.ndim == 3 else tile[..., None]
+    return jpeg(tile.shape[1], tile.shape[0], [(tile[..., i], 1, 1) for i in range(tile.shape[2])], quant=1)
+
+
+def alpha_kinds():
+    deep, o = deep_scene(), opacity()
+    deep_o = o.astype(np.uint16) * 257
+    clear, straight, spot = ({338: (SHORT, kinds)} for kinds in ([1], [2], [0]))
+    both = np.dstack([scene(), o])
+    multiplied = np.rint(scene() * (o[..., None] / 255)).astype(np.uint8)
+    deep_multiplied = np.rint(deep * (o[..., None] / 255)).astype(np.uint16)
+    near = {"mean": 1, "most": 2}
+    yield Kind("alpha.tif", tiff([layout(both, tags=straight)]), both)
+    yield Kind("alpha-separate.tif", tiff([layout(both, tags=straight, separate=True, tile=(32, 32))]), both)
+    yield Kind("alpha-multiplied.tif", tiff([layout(np.dstack([multiplied, o]), tags=clear)]), both, **near)
+    yield Kind("alpha16.tif", tiff([layout(np.dstack([deep, deep_o]), tags=straight)]), np.dstack([rounded(deep), o]))
+    yield Kind("alpha-multiplied16.tif", tiff([layout(np.dstack([deep_multiplied, deep_o]), tags=clear)]),
+               np.dstack([rounded(deep), o]), **near)
+    gray = np.dstack([gray_scene(), o])
+    yield Kind("alpha-gray.tif", tiff([layout(gray, photometric=BLACK, tags=straight)]), gray)
+    yield Kind("alpha-white.tif", tiff([layout(np.dstack([255 - gray_scene(), o]), photometric=WHITE, tags=straight)]), gray)
+    yield Kind("alpha4.tif", tiff([layout(both >> 4, 4, tags=straight)]), (both >> 4) * 17)
+    inks = np.dstack([255 - scene(), gray_scene() // 4])
+    yield Kind("alpha-cmyk.tif", tiff([layout(np.dstack([inks, o]), photometric=CMYK, tags=straight)]),
+               np.dstack([printed(inks), o]), mean=1, most=3)
+    yield Kind("alpha-jpeg.tif", tiff([page(both, tile=(32, 32), compression="jpeg", photometric=RGB, tags=straight,
+                                            encode=jpeg_planes)]), both, mean=2, most=12, seam=2)
+    yield Kind("separate-jpeg.tif", tiff([page(scene(), tile=(32, 32), compression="jpeg", photometric=RGB, separate=True,
+                                               encode=jpeg_planes)]), scene(), mean=2, most=12, seam=2)
+    yield Kind("unspecified.tif", tiff([layout(both, tags=spot)]), scene())
+    yield Kind("untold.tif", tiff([layout(both)]), scene())
+    yield Kind("several.tif", tiff([layout(np.dstack([both, o]), photometric=RGB, tags={338: (SHORT, [0, 0])})]), scene())
+    yield Kind("second-alpha.tif", tiff([layout(np.dstack([scene(), gray_scene(), o]), photometric=RGB,
+                                                tags={338: (SHORT, [0, 2])})]), both)
+
+
+def turned(picture, orientation):
+    """What is to be stored so that it is shown as `picture`."""
+    return {1: picture, 2: picture[:, ::-1], 3: picture[::-1, ::-1], 4: picture[::-1], 5: picture.swapaxes(0, 1),
+            6: np.rot90(picture, 1), 7: picture[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(picture, -1)}[orientation]
+
+
+def orientation_kinds():
+    for o in range(1, 9):
+        tags = {274: (SHORT, [o])}
+        yield Kind(f"turned{o}.tif", tiff([layout(turned(scene(), o), tags=tags, rows=6)]), scene())
+        yield Kind(f"turned{o}-tiles.tif", tiff([layout(turned(deep_scene(), o), tags=tags, tile=(32, 16))]), rounded(deep_scene()))
+
+
 def made(kinds):
     return {kind.name: kind for kind in kinds}
 
@@ -128,7 +205,7 @@ def tools(tmp_path_factory):
     return made(tool_kinds(tmp_path_factory.mktemp("tools")))
 
 
-KINDS = made(itertools.chain(bits_kinds(), order_kinds(), compression_kinds()))
+KINDS = made(itertools.chain(bits_kinds(), order_kinds(), compression_kinds(), colour_kinds(), alpha_kinds(), orientation_kinds()))
 
 
 @pytest.fixture(scope="module")
