@@ -31,14 +31,14 @@ static void feed(struct jpeg_reader *r, struct str bytes)
 	r->seen = 0;
 }
 
-bool jpeg_tiles_open(struct arena *a, struct str tables, struct jpeg_tiles **out,
-		     struct error *err)
+bool jpeg_tiles_open(struct arena *a, struct str tables, bool recover, struct jpeg_tiles **out, struct error *err)
 {
 	struct jpeg_tiles *t = arena_new(a, struct jpeg_tiles);
 	t->a = a;
 	t->r = jpeg_reader_open(a, err);
 	if (!t->r)
 		return false;
+	t->r->recover = recover;
 	if (setjmp(t->r->jump))
 		return false;
 	if (tables.n) {

@@ -21,9 +21,9 @@ struct jpeg_stream {
 	bool progressive;
 };
 
-/* tables: the JPEGTables of the TIFF, empty for none. Ends with a. */
-bool jpeg_tiles_open(struct arena *a, struct str tables, struct jpeg_tiles **out,
-		     struct error *err);
+/* tables: the JPEGTables of the TIFF, empty for none. recover: streams that end early are gray from there on.
+ * Ends with a. */
+bool jpeg_tiles_open(struct arena *a, struct str tables, bool recover, struct jpeg_tiles **out, struct error *err);
 bool jpeg_tiles_probe(struct jpeg_tiles *t, struct str stream, struct jpeg_stream *facts,
 		      struct error *err);
 

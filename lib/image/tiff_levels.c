@@ -72,6 +72,14 @@ bool tiff_damaged(struct error *err, const char *what)
 	return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "libtiff: %s", what);
 }
 
+bool tiff_forgives(struct tiff_file *f, struct error *err)
+{
+	if (!f->recover || f->source->has_failed || err->reason != REASON_DAMAGED)
+		return false;
+	*err = (struct error){0};
+	return true;
+}
+
 static uint16_t tag16(TIFF *tif, uint32_t tag, uint16_t otherwise)
 {
 	uint16_t v = otherwise;
@@ -156,6 +164,9 @@ bool tiff_read_stream(struct tiff_file *f, const struct tiff_level *l, struct ar
 	if (!tiff_find_stream(f, l, index, &offset, &n, err))
 		return false;
 	n = n < most ? n : most;
+	uint64_t length = f->source->validator.length;
+	if (f->recover && offset < length && n > length - offset)
+		n = length - offset;
 	char *at = arena_block(a, n, err);
 	*out = (struct str){at, n};
 	return at && source_read(f->source, at, n, offset, err);
@@ -167,7 +178,7 @@ bool tiff_open_jpeg(struct tiff_file *f, struct arena *a, struct jpeg_tiles **ti
 	const void *tables = NULL;
 	if (!TIFFGetField(f->tif, TIFFTAG_JPEGTABLES, &n, &tables))
 		n = 0;
-	return jpeg_tiles_open(a, (struct str){tables, n}, tiles, err);
+	return jpeg_tiles_open(a, (struct str){tables, n}, f->recover, tiles, err);
 }
 
 /* Whether the JPEG tiles of a level, laid side by side, have a common grid of chroma samples. */
@@ -353,6 +364,8 @@ bool tiff_go(struct tiff_file *f, const struct tiff_level *l, struct error *err)
 	if (!TIFFSetSubDirectory(f->tif, l->directory))
 		return tiff_damaged(err, "a level is gone");
 	set_modes(f->tif);
+	/* What libtiff said of a directory that it could read after all. */
+	*err = (struct error){0};
 	return true;
 }
 
@@ -439,6 +452,16 @@ static void copy_metadata(struct tiff_file *f, struct arena *a, struct metadata 
 	}
 }
 
+/* Why the first directory could not be read. That components differ in kind is no damage. */
+static bool explain(struct error *err)
+{
+	if (err->status && strstr(err->why, "different values per sample")) {
+		*err = (struct error){0};
+		return tiff_unsupported(err, "components of unequal kinds, of", 1);
+	}
+	return tiff_damaged(err, "it cannot be opened");
+}
+
 static bool open_file(struct tiff_file *f, struct source *source, struct arena *a, struct error *err)
 {
 	struct tiff_messages *m = arena_new(a, struct tiff_messages);
@@ -453,7 +476,7 @@ static bool open_file(struct tiff_file *f, struct source *source, struct arena *
 				   on_size, NULL, NULL, o);
 	TIFFOpenOptionsFree(o);
 	arena_defer(a, close_tiff, f);
-	return f->tif ? true : tiff_damaged(err, "it cannot be opened");
+	return f->tif != NULL || explain(err);
 }
 
 bool tiff_file_open(struct arena *a, uint32_t page, struct picture *p, struct tiff_file **out,

@@ -30,6 +30,7 @@ struct tiff_file {
 	struct tiff_level level[FACTS_MAX_LEVELS];
 	int n_levels;
 	struct tiff_samples kind;
+	bool recover;                  /* of the read in hand */
 	uint64_t offset;               /* libtiff's own cursor */
 };
 
@@ -43,6 +44,9 @@ void tiff_begin(struct tiff_file *f, struct error *err);
 /* After a libtiff call that failed: err keeps libtiff's message, or says `what` if it gave none. */
 bool tiff_damaged(struct error *err, const char *what);
 
+/* Whether a read that recovers may go on after this error; then there is none any more. */
+bool tiff_forgives(struct tiff_file *f, struct error *err);
+
 /* Makes a level's directory the current one. */
 bool tiff_go(struct tiff_file *f, const struct tiff_level *l, struct error *err);
 
@@ -52,7 +56,7 @@ uint64_t tiff_tile_bytes(const struct tiff_file *f, const struct tiff_level *l);
 uint64_t tiff_stream_limit(const struct tiff_file *f, const struct tiff_level *l);
 
 /* Of the current directory, which must be l's: where a stored tile or strip is; so many of its bytes
- * at the most, as a block of a; a decoder for its JPEG streams. */
+ * at the most (by recover: fewer, where the file ends), as a block of a; a decoder for its JPEG streams. */
 bool tiff_find_stream(struct tiff_file *f, const struct tiff_level *l, uint32_t index, uint64_t *offset,
 		      uint64_t *n, struct error *err);
 bool tiff_read_stream(struct tiff_file *f, const struct tiff_level *l, struct arena *a, uint32_t index,

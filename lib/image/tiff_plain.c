@@ -9,7 +9,6 @@ struct plain {
 	const struct tiff_unpacker *unpacker;
 	struct rect part;
 	struct image *out;
-	bool recover;
 };
 
 /* The rows of a strip up to the last one wanted; of several strips one at least is wanted to its end. */
@@ -28,12 +27,26 @@ static struct rect seen(const struct plain *p, uint32_t x, uint32_t y)
 	return both;
 }
 
+static void whiten(struct plain *p, struct rect r, int plane)
+{
+	struct rect samples = {r.x - p->part.x, r.y - p->part.y, r.w, r.h};
+	for (int i = 0; i < image_planes(p->out); i++)
+		if (!p->tiles.f->kind.separate || i == plane)
+			image_whiten(p->out, i, samples);
+}
+
 static bool read_tile(struct plain *p, uint32_t x, uint32_t y, int plane, struct error *err)
 {
 	const struct tiff_level *l = p->tiles.level;
 	struct rect r = seen(p, x, y);
-	if (!tiff_tiles_read(&p->tiles, x, y, tiff_samples_source(&p->tiles.f->kind, plane), err))
-		return false;
+	if (!tiff_tiles_read(&p->tiles, x, y, tiff_samples_source(&p->tiles.f->kind, plane), err)) {
+		if (!tiff_forgives(p->tiles.f, err))
+			return false;
+		if (!p->tiles.partial) {
+			whiten(p, r, plane);
+			return true;
+		}
+	}
 	struct tiff_run run = {.tile = p->tiles.at, .tile_w = l->tile_w, .x = r.x - x * l->tile_w, .n = r.w,
 			       .to_x = r.x - p->part.x, .plane = plane};
 	for (uint32_t row = r.y; row < r.y + r.h; row++) {
@@ -69,10 +82,10 @@ static bool alloc_planes(struct arena *a, const struct tiff_samples *kind, const
 	return true;
 }
 
-bool tiff_plain_read(struct arena *a, struct tiff_file *f, const struct tiff_level *l, struct rect part, bool recover,
-		     struct image *out, struct error *err)
+bool tiff_plain_read(struct arena *a, struct tiff_file *f, const struct tiff_level *l, struct rect part, struct image *out,
+		     struct error *err)
 {
-	struct plain p = {.part = part, .out = out, .recover = recover};
+	struct plain p = {.part = part, .out = out};
 	struct arena *scratch = arena_open();
 	struct tiff_unpacker *unpacker = NULL;
 	bool ok = tiff_range_find(f, err) && tiff_go(f, l, err) && alloc_planes(a, &f->kind, l, part, out, err) &&

@@ -79,6 +79,8 @@ static bool scan(struct tiff_file *f, double *low, double *high, struct error *e
 				ok = tiff_tiles_read(&t, x, y, sample, err);
 				if (ok)
 					widen(&t, x, y, low, high);
+				else
+					ok = tiff_forgives(f, err);
 			}
 	arena_close(scratch);
 	return ok;

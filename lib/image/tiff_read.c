@@ -248,6 +248,26 @@ static bool read_tile(struct tile_job *j, uint32_t x, uint32_t y, int plane, str
 	return ok;
 }
 
+/* Leaves a tile white, if that is wanted. */
+static bool give_up(struct tile_job *j, uint32_t x, uint32_t y, int plane, struct error *err)
+{
+	const struct tiff_level *l = j->t->level;
+	uint32_t n = (uint32_t)j->t->eighths;
+	if (!tiff_forgives(j->f, err))
+		return false;
+	for (int i = 0; i < image_planes(j->out); i++) {
+		if (j->f->kind.separate && i != plane)
+			continue;
+		struct plane to = place_of(j, i, x, y), *p = &j->out->plane[i];
+		size_t at = (size_t)(to.at - p->at);
+		bool chroma = i > 0 && j->f->kind.model == MODEL_YCC;
+		image_whiten(j->out, i, (struct rect){(uint32_t)(at % p->stride), (uint32_t)(at / p->stride),
+						      l->tile_w * n / 8 / (chroma ? j->t->sub_x : 1),
+						      l->tile_h * n / 8 / (chroma ? j->t->sub_y : 1)});
+	}
+	return true;
+}
+
 static void invert(struct plane *p)
 {
 	for (uint32_t y = 0; y < p->h; y++)
@@ -263,7 +283,7 @@ static bool read_tiles(struct tile_job *j, struct error *err)
 	for (int i = 0; i < (j->f->kind.separate ? image_planes(j->out) : 1); i++)
 		for (uint32_t y = t->first_y; y < t->end_y; y++)
 			for (uint32_t x = t->first_x; x < t->end_x; x++)
-				if (!read_tile(j, x, y, i, err))
+				if (!read_tile(j, x, y, i, err) && !give_up(j, x, y, i, err))
 					return false;
 	return true;
 }
@@ -289,10 +309,11 @@ static bool tiff_read(struct arena *a, const struct picture *p, const struct wan
 	struct touched t = touch(p, w);
 
 	tiff_begin(f, err);
+	f->recover = w->recover;
 	*out = (struct image){.model = f->kind.model == MODEL_YCC && w->gray ? MODEL_GRAY : f->kind.model,
 			      .alpha = f->kind.alpha, .icc = p->icc, .icc_bytes = p->icc_bytes};
 	out->n = model_planes(out->model);
-	bool ok = is_jpeg(f) ? read_jpeg(a, f, &t, out, err) : tiff_plain_read(a, f, t.level, t.part, w->recover, out, err);
+	bool ok = is_jpeg(f) ? read_jpeg(a, f, &t, out, err) : tiff_plain_read(a, f, t.level, t.part, out, err);
 	if (!ok)
 		return source_blame(p->source, err);
 	if (f->kind.multiplied)

@@ -16,6 +16,8 @@ struct tiff_tiles {
 	uint32_t across, down;         /* tiles */
 	uint32_t rows;                 /* of a tile or strip, that are decoded at the most */
 	uint8_t *at;                   /* the decoded one */
+	struct arena *scratch;
+	bool partial;                  /* a read that failed has left its beginning there, white behind */
 };
 
 /* rows: no more are wanted of any strip; tiles are always decoded whole. Ends with a. */

@@ -158,7 +158,8 @@ def cut(array, tile_w, tile_h, pad):
 
 def page(array, tile=None, rows=None, compression="none", photometric=None, encode=None, separate=False, tags=None,
          subs=()):
-    """A directory: array is h x w or h x w x n; encode makes the bytes of a tile (JPEG). tags: {tag: (type, values)}."""
+    """A directory: array is h x w or h x w x n; encode makes the bytes of a tile (JPEG). tags: {tag: (type, values)}, or None
+    to leave a tag out."""
     high, wide = array.shape[:2]
     n = array.shape[2] if array.ndim == 3 else 1
     if encode is None:
@@ -198,6 +199,7 @@ def tiff(pages, big=False, order="<"):
         if subs:
             entries[330] = (offset_type, subs)
         table = b""
+        entries = {tag: entry for tag, entry in entries.items() if entry}
         for tag, (kind, values) in sorted(entries.items()):
             value = struct.pack(order + TYPE[kind][0] * len(values), *values)
             if len(value) > struct.calcsize(offset):
