@@ -19,8 +19,8 @@ static bool has_equal_chroma(const struct jpeg_decompress_struct *j)
 	bool full = true;
 	for (int i = 0; i < j->num_components; i++)
 		full &= jpeg_is_full_size(j, i);
-	return full || (j->num_components == 3 && (jpeg_is_full_size(j, 0) && c[1].h_samp_factor == c[2].h_samp_factor &&
-					 c[1].v_samp_factor == c[2].v_samp_factor));
+	return full || (j->num_components == 3 && jpeg_is_full_size(j, 0) && c[1].h_samp_factor == c[2].h_samp_factor &&
+			c[1].v_samp_factor == c[2].v_samp_factor);
 }
 
 static void feed(struct jpeg_reader *r, struct str bytes)

@@ -163,13 +163,18 @@ bool tiff_read_stream(struct tiff_file *f, const struct tiff_level *l, struct ar
 	uint64_t offset, n;
 	if (!tiff_find_stream(f, l, index, &offset, &n, err))
 		return false;
-	n = n < most ? n : most;
 	uint64_t length = f->source->validator.length;
-	if (f->recover && offset < length && n > length - offset)
+	if (offset >= length)
+		return tiff_damaged(err, "a tile or strip lies behind the end");
+	n = n < most ? n : most;
+	if (f->recover && n > length - offset)
 		n = length - offset;
 	char *at = arena_block(a, n, err);
 	*out = (struct str){at, n};
-	return at && source_read(f->source, at, n, offset, err);
+	if (!at || source_read(f->source, at, n, offset, err))
+		return at != NULL;
+	arena_drop_block(a, at);
+	return false;
 }
 
 bool tiff_open_jpeg(struct tiff_file *f, struct arena *a, struct jpeg_tiles **tiles, struct error *err)
@@ -225,10 +230,10 @@ static bool derive_jpeg(struct tiff_file *f, struct tiff_level *l)
 static bool is_known(uint16_t compression)
 {
 	static const uint16_t known[] = {
-		COMPRESSION_NONE, COMPRESSION_CCITTRLE, COMPRESSION_CCITTFAX3, COMPRESSION_CCITTFAX4, COMPRESSION_CCITTRLEW,
-		COMPRESSION_LZW, COMPRESSION_OJPEG, COMPRESSION_JPEG, COMPRESSION_ADOBE_DEFLATE, COMPRESSION_DEFLATE,
-		COMPRESSION_PACKBITS, COMPRESSION_SGILOG, COMPRESSION_SGILOG24, COMPRESSION_LZMA, COMPRESSION_ZSTD,
-		COMPRESSION_WEBP, COMPRESSION_LERC,
+		COMPRESSION_NONE, COMPRESSION_CCITTRLE, COMPRESSION_CCITTFAX3, COMPRESSION_CCITTFAX4,
+		COMPRESSION_CCITTRLEW, COMPRESSION_LZW, COMPRESSION_OJPEG, COMPRESSION_JPEG,
+		COMPRESSION_ADOBE_DEFLATE, COMPRESSION_DEFLATE, COMPRESSION_PACKBITS, COMPRESSION_SGILOG,
+		COMPRESSION_SGILOG24, COMPRESSION_LZMA, COMPRESSION_ZSTD, COMPRESSION_WEBP, COMPRESSION_LERC,
 	};
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (known[i] == compression)

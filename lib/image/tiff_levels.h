@@ -50,8 +50,8 @@ bool tiff_forgives(struct tiff_file *f, struct error *err);
 /* Makes a level's directory the current one. */
 bool tiff_go(struct tiff_file *f, const struct tiff_level *l, struct error *err);
 
-/* Bytes of a decoded tile or strip (of one component where they are separate), and the most that one may have as stored: what memory estimates
- * are made of. */
+/* Bytes of a decoded tile or strip (of one component where they are separate), and the most that one may have as
+ * stored: what memory estimates are made of. */
 uint64_t tiff_tile_bytes(const struct tiff_file *f, const struct tiff_level *l);
 uint64_t tiff_stream_limit(const struct tiff_file *f, const struct tiff_level *l);
 

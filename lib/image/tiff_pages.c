@@ -51,6 +51,11 @@ static bool says_reduced(const struct walk *w, const uint8_t *entries, uint64_t 
 	return false;
 }
 
+static bool damaged(struct error *err, const char *what)
+{
+	return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "%s", what);
+}
+
 /* Looks at the directory at `at`, and sets where the next one is, 0 behind the last. */
 static bool look(const struct walk *w, uint64_t at, bool *reduced, uint64_t *next, struct error *err)
 {
@@ -58,13 +63,14 @@ static bool look(const struct walk *w, uint64_t at, bool *reduced, uint64_t *nex
 	uint64_t head = w->big ? 8 : 2, entry = w->big ? 20 : 12, link = w->big ? 8 : 4;
 	/* Most directories are short: one read is enough. */
 	int64_t got = source_read_up_to(w->source, bytes, 512, at, err);
+	if (got < 0)
+		return false;
 	if (got < (int64_t)head)
-		return got < 0 ? false : fail(err, 500, REASON_DAMAGED, "The image is damaged.", "a directory is nowhere");
+		return damaged(err, "a directory is nowhere");
 	uint64_t n = number(w, bytes, (int)head), seen = n < MAX_ENTRIES ? n : MAX_ENTRIES;
 	if (n > 65535)
-		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "a directory of too many entries");
-	uint64_t end = head + n * entry;
-	uint64_t wanted = head + seen * entry;
+		return damaged(err, "a directory of too many entries");
+	uint64_t end = head + n * entry, wanted = head + seen * entry;
 	if (wanted > (uint64_t)got && !source_read(w->source, bytes, wanted, at, err))
 		return false;
 	*reduced = says_reduced(w, bytes + head, seen);
@@ -97,5 +103,6 @@ bool tiff_page_find(struct source *source, uint32_t page, uint64_t *directory, s
 		at = next;
 	}
 	*directory = first;
-	return page == 1 || fail(err, 404, REASON_NOT_FOUND, "The image has no such page.", "fewer than %u pages", page);
+	return page == 1 ||
+	       fail(err, 404, REASON_NOT_FOUND, "The image has no such page.", "fewer than %u pages", page);
 }

@@ -67,8 +67,8 @@ static bool read_tiles(struct plain *p, int plane, struct error *err)
 	return true;
 }
 
-static bool alloc_planes(struct arena *a, const struct tiff_samples *kind, const struct tiff_level *l, struct rect part,
-			 struct image *out, struct error *err)
+static bool alloc_planes(struct arena *a, const struct tiff_samples *kind, const struct tiff_level *l,
+			 struct rect part, struct image *out, struct error *err)
 {
 	if (!(kind->deep ? image_alloc_deep : image_alloc)(a, out, kind->model, kind->alpha, part, err))
 		return false;
@@ -82,8 +82,8 @@ static bool alloc_planes(struct arena *a, const struct tiff_samples *kind, const
 	return true;
 }
 
-bool tiff_plain_read(struct arena *a, struct tiff_file *f, const struct tiff_level *l, struct rect part, struct image *out,
-		     struct error *err)
+bool tiff_plain_read(struct arena *a, struct tiff_file *f, const struct tiff_level *l, struct rect part,
+		     struct image *out, struct error *err)
 {
 	struct plain p = {.part = part, .out = out};
 	struct arena *scratch = arena_open();

@@ -23,9 +23,8 @@ static unsigned next;
 static bool is_for(const struct known_range *r, const struct tiff_file *f)
 {
 	const struct source *s = f->source;
-	return r->inode && r->inode == s->inode && r->modified_ns == s->modified_ns && r->changed_ns == s->changed_ns &&
-	       r->directory == f->level[0].directory && r->validator.generation == s->validator.generation &&
-	       validator_equal(&r->validator, &s->validator);
+	return r->inode && r->inode == s->inode && r->modified_ns == s->modified_ns &&
+	       r->changed_ns == s->changed_ns && r->directory == f->level[0].directory && validator_equal(&r->validator, &s->validator);
 }
 
 static bool recall(struct tiff_file *f)
@@ -49,8 +48,8 @@ static void keep(const struct tiff_file *f)
 static bool is_in_header(struct tiff_file *f)
 {
 	double low, high;
-	if (!TIFFGetField(f->tif, TIFFTAG_SMINSAMPLEVALUE, &low) || !TIFFGetField(f->tif, TIFFTAG_SMAXSAMPLEVALUE, &high) ||
-	    !isfinite(low) || !isfinite(high) || low >= high)
+	if (!TIFFGetField(f->tif, TIFFTAG_SMINSAMPLEVALUE, &low) ||
+	    !TIFFGetField(f->tif, TIFFTAG_SMAXSAMPLEVALUE, &high) || !isfinite(low) || !isfinite(high) || low >= high)
 		return false;
 	f->kind.low = low;
 	f->kind.high = high;

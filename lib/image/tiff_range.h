@@ -7,9 +7,9 @@
 /*
  * Sets low and high of a file's kind, if its samples are quantities (tiff_samples.h).
  *
- * Where the header does not say them, all samples of the full level are read, not counting what is infinite or no number. That is
- * done once in a process: the ranges of the last files are kept, by what tells one state of a file from
- * all others.
+ * Where the header does not say them, all samples of the full level are read, not counting what is infinite or no
+ * number. That is done once in a process: the ranges of the last files are kept, by what tells one state of a file
+ * from all others.
  */
 bool tiff_range_find(struct tiff_file *f, struct error *err);
 

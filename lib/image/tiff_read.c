@@ -2,10 +2,10 @@
 /*
  * How a region of a TIFF becomes planes.
  *
- * read takes the smallest level whose step is at most the one wanted. JPEG (the new style) is decoded here: the region is
- * covered with whole tiles (a strip is a tile as wide as the level), and each tile is decoded to its place in planes that
- * span these tiles. The planes are then cut to the level's sides, so that the padding of edge tiles is never seen:
- * beyond the edge the resampler repeats the image's last samples. All else is tiff_plain.c's.
+ * read takes the smallest level whose step is at most the one wanted. JPEG (the new style) is decoded here: the
+ * region is covered with whole tiles (a strip is a tile as wide as the level), and each tile is decoded to its place in
+ * planes that span these tiles. The planes are then cut to the level's sides, so that the padding of edge tiles is
+ * never seen: beyond the edge the resampler repeats the image's last samples. All else is tiff_plain.c's.
  */
 #include "tiff_read.h"
 
@@ -136,7 +136,8 @@ static void plane_sides(const struct tiff_file *f, const struct touched *t, int 
 
 static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
 {
-	const struct tiff_file *f = p->codec;
+	struct tiff_file *f = p->codec;
+	f->recover = w->recover;
 	struct touched t = touch(p, w);
 	if (!is_jpeg(f))
 		return tiff_plain_memory(f, t.level, t.part);
@@ -288,7 +289,8 @@ static bool read_tiles(struct tile_job *j, struct error *err)
 	return true;
 }
 
-static bool read_jpeg(struct arena *a, struct tiff_file *f, const struct touched *t, struct image *out, struct error *err)
+static bool read_jpeg(struct arena *a, struct tiff_file *f, const struct touched *t, struct image *out,
+		      struct error *err)
 {
 	struct arena *scratch = arena_open();
 	struct tile_job job = {.f = f, .t = t, .out = out, .scratch = scratch};

@@ -63,11 +63,18 @@ static bool choose_model(struct tiff_samples *s, struct error *err)
 	}
 }
 
+static bool is_block_side(uint8_t side)
+{
+	return side == 1 || side == 2 || side == 4;
+}
+
 /* YCbCr comes in blocks that only bytes are known in. */
 static bool check_ycbcr(const struct tiff_samples *s, struct error *err)
 {
 	if (s->bits != 8 || s->format != SAMPLEFORMAT_UINT)
 		return tiff_unsupported(err, "YCbCr of bits", s->bits);
+	if (!is_block_side(s->block_w) || !is_block_side(s->block_h))
+		return tiff_unsupported(err, "YCbCr with subsampling", s->block_w);
 	if (s->n != 3)
 		return tiff_unsupported(err, "YCbCr with samples per pixel", s->n);
 	if (s->separate)

@@ -7,9 +7,9 @@
 /*
  * What the samples of a TIFF mean, and how they become planes once libtiff has undone their compression.
  *
- * Unsigned samples of up to 16 bits are codes, and a table for each plane says what they stand for: black to white over
- * the whole range of their bits, white to black, an entry of the palette, a coordinate of CIE L*a*b*. Planes have 8 bits, or 16
- * where samples have more.
+ * Unsigned samples of up to 16 bits are codes, and a table for each plane says what they stand for: black to white
+ * over the whole range of their bits, white to black, an entry of the palette, a coordinate of CIE L*a*b*. Planes have
+ * 8 bits, or 16 where samples have more.
  *
  * Signed integers, those of more than 16 bits and floats are quantities, of which black and white are no
  * part. They are spread over 16 bits from `low` to `high`: the header's range (SMinSampleValue to
@@ -17,8 +17,8 @@
  * (tiff_range.h), so the same for every tile. What lies beyond a header's range gets its nearest end; what is no
  * number is black.
  *
- * YCbCr (but for new-style JPEG, whose planes stay as they are) becomes RGB, by its own coefficients and reference black
- * and white; each chroma sample counts for all of its block's pixels, so that tiles need no neighbours.
+ * YCbCr (but for new-style JPEG, whose planes stay as they are) becomes RGB, by its own coefficients and reference
+ * black and white; each chroma sample counts for all of its block's pixels, so that tiles need no neighbours.
  */
 struct tiff_samples {
 	uint16_t photometric, bits, format;

@@ -24,8 +24,8 @@ static uint32_t decoded_rows(const struct tiff_file *f, const struct tiff_level 
 	return l->tiled || decodes_whole(f->kind.compression) ? l->tile_h : at_most(rows, l->tile_h);
 }
 
-bool tiff_tiles_open(struct arena *a, struct tiff_file *f, const struct tiff_level *l, uint32_t rows, struct tiff_tiles *t,
-		     struct error *err)
+bool tiff_tiles_open(struct arena *a, struct tiff_file *f, const struct tiff_level *l, uint32_t rows,
+		     struct tiff_tiles *t, struct error *err)
 {
 	*t = (struct tiff_tiles){.f = f, .level = l, .scratch = a, .rows = decoded_rows(f, l, rows),
 				 .across = (uint32_t)(((uint64_t)l->w + l->tile_w - 1) / l->tile_w),
@@ -37,7 +37,8 @@ bool tiff_tiles_open(struct arena *a, struct tiff_file *f, const struct tiff_lev
 	return t->at != NULL;
 }
 
-/* Before a read that recovers: all white, where that is one kind of byte and what is decoded appears as it is decoded. */
+/* Before a read that recovers: all white, where that is one kind of byte and what is decoded appears as it is
+ * decoded. */
 static void make_white(struct tiff_tiles *t, size_t bytes)
 {
 	const struct tiff_samples *s = &t->f->kind;
@@ -63,9 +64,10 @@ static bool decode_rest(struct tiff_tiles *t, uint32_t index, tmsize_t want, str
 	struct str stored;
 	tmsize_t whole = want, row = (tmsize_t)tiff_samples_bytes(&t->f->kind, t->level->tile_w, 1);
 	make_white(t, (size_t)want);
-	if (!tiff_read_stream(t->f, t->level, t->scratch, index, UINT64_MAX, &stored, err))
+	bool plain = t->f->kind.compression == COMPRESSION_NONE;
+	if (!tiff_read_stream(t->f, t->level, t->scratch, index, plain ? (uint64_t)want : UINT64_MAX, &stored, err))
 		return false;
-	if (t->f->kind.compression == COMPRESSION_NONE && stored.n < (size_t)want)
+	if (plain && stored.n < (size_t)want)
 		want = (tmsize_t)stored.n / row * row;
 	bool ok = TIFFReadFromUserBuffer(t->f->tif, index, (void *)stored.at, (tmsize_t)stored.n, t->at, want);
 	arena_drop_block(t->scratch, (void *)stored.at);
@@ -101,5 +103,7 @@ uint64_t tiff_tiles_memory(const struct tiff_file *f, const struct tiff_level *l
 		bytes *= 2;
 	if (c == COMPRESSION_LZMA || c == COMPRESSION_ZSTD)
 		bytes += WINDOW_BYTES;
-	return bytes + (c == COMPRESSION_NONE ? 0 : tiff_stream_limit(f, l));
+	if (c == COMPRESSION_NONE)
+		return f->recover ? 2 * bytes : bytes;
+	return bytes + tiff_stream_limit(f, l);
 }

@@ -7,8 +7,8 @@
 /*
  * The tiles and strips of a level, one after another, as libtiff decodes them.
  *
- * Calling sequence: tiff_go to the level, tiff_tiles_open, then any number of reads; what a read left in `at` is gone with
- * the next one.
+ * Calling sequence: tiff_go to the level, tiff_tiles_open, then any number of reads; what a read left in `at` is gone
+ * with the next one.
  */
 struct tiff_tiles {
 	struct tiff_file *f;
@@ -21,8 +21,8 @@ struct tiff_tiles {
 };
 
 /* rows: no more are wanted of any strip; tiles are always decoded whole. Ends with a. */
-bool tiff_tiles_open(struct arena *a, struct tiff_file *f, const struct tiff_level *l, uint32_t rows, struct tiff_tiles *t,
-		     struct error *err);
+bool tiff_tiles_open(struct arena *a, struct tiff_file *f, const struct tiff_level *l, uint32_t rows,
+		     struct tiff_tiles *t, struct error *err);
 
 /* The one in that column and row; of the sample's own where components are separate. */
 bool tiff_tiles_read(struct tiff_tiles *t, uint32_t x, uint32_t y, int sample, struct error *err);
