@@ -12,12 +12,15 @@ struct jpeg_tiles {
 	struct arena *a;
 };
 
-/* Luma at full resolution, and both chroma components at the same. */
+/* Luma at full resolution, and both chroma components at the same; of other than three, all in full. */
 static bool has_equal_chroma(const struct jpeg_decompress_struct *j)
 {
 	const jpeg_component_info *c = j->comp_info;
-	return j->num_components < 3 || (jpeg_is_full_size(j, 0) && c[1].h_samp_factor == c[2].h_samp_factor &&
-					 c[1].v_samp_factor == c[2].v_samp_factor);
+	bool full = true;
+	for (int i = 0; i < j->num_components; i++)
+		full &= jpeg_is_full_size(j, i);
+	return full || (j->num_components == 3 && jpeg_is_full_size(j, 0) && c[1].h_samp_factor == c[2].h_samp_factor &&
+			c[1].v_samp_factor == c[2].v_samp_factor);
 }
 
 static void feed(struct jpeg_reader *r, struct str bytes)
@@ -28,14 +31,14 @@ static void feed(struct jpeg_reader *r, struct str bytes)
 	r->seen = 0;
 }
 
-bool jpeg_tiles_open(struct arena *a, struct str tables, struct jpeg_tiles **out,
-		     struct error *err)
+bool jpeg_tiles_open(struct arena *a, struct str tables, bool recover, struct jpeg_tiles **out, struct error *err)
 {
 	struct jpeg_tiles *t = arena_new(a, struct jpeg_tiles);
 	t->a = a;
 	t->r = jpeg_reader_open(a, err);
 	if (!t->r)
 		return false;
+	t->r->recover = recover;
 	if (setjmp(t->r->jump))
 		return false;
 	if (tables.n) {
@@ -55,8 +58,8 @@ static void read_stream_header(struct jpeg_tiles *t, struct str stream, struct j
 	jpeg_read_header(j, TRUE);
 	*facts = (struct jpeg_stream){j->image_width, j->image_height, j->num_components, 1, 1,
 				      jpeg_has_multiple_scans(j)};
-	if (j->num_components != 1 && j->num_components != 3)
-		ERREXIT2(j, JERR_COMPONENT_COUNT, j->num_components, 3);
+	if (j->num_components > JPEG_TILES_COMPONENTS)
+		ERREXIT2(j, JERR_COMPONENT_COUNT, j->num_components, JPEG_TILES_COMPONENTS);
 	if (!jpeg_has_whole_ratios(j) || !has_equal_chroma(j))
 		ERREXIT(j, JERR_FRACT_SAMPLE_NOTIMPL);
 	jpeg_sampling(j, &facts->chroma_x, &facts->chroma_y);

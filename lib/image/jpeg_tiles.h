@@ -12,6 +12,8 @@
  */
 struct jpeg_tiles;
 
+#define JPEG_TILES_COMPONENTS 4
+
 struct jpeg_stream {
 	uint32_t w, h;
 	int components;
@@ -19,9 +21,9 @@ struct jpeg_stream {
 	bool progressive;
 };
 
-/* tables: the JPEGTables of the TIFF, empty for none. Ends with a. */
-bool jpeg_tiles_open(struct arena *a, struct str tables, struct jpeg_tiles **out,
-		     struct error *err);
+/* tables: the JPEGTables of the TIFF, empty for none. recover: streams that end early are gray from there on.
+ * Ends with a. */
+bool jpeg_tiles_open(struct arena *a, struct str tables, bool recover, struct jpeg_tiles **out, struct error *err);
 bool jpeg_tiles_probe(struct jpeg_tiles *t, struct str stream, struct jpeg_stream *facts,
 		      struct error *err);
 
@@ -30,7 +32,7 @@ bool jpeg_tiles_probe(struct jpeg_tiles *t, struct str stream, struct jpeg_strea
 struct jpeg_tile {
 	struct str stream;
 	uint32_t seen_w, seen_h;       /* luma samples, unscaled, that the stream must have at least */
-	struct plane to[3];
+	struct plane to[JPEG_TILES_COMPONENTS];
 };
 
 /* Decodes at n eighths, with chroma as dct_chroma says. The stream must be like the probed one (same

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pixels.h"
 
+#include <string.h>
+
 /* Where both have samples along one axis. */
 static bool meet(uint64_t at, uint64_t n, uint64_t other, uint64_t m, uint32_t *both, uint32_t *both_n)
 {
@@ -86,6 +88,16 @@ void image_put_part(struct image *image, uint32_t x, uint32_t row, const void *s
 				to[k] = *from;
 		}
 	}
+}
+
+void image_whiten(struct image *image, int i, struct rect samples)
+{
+	bool chroma = i && i < image->n && (image->model == MODEL_YCC || image->model == MODEL_LAB);
+	uint8_t white = chroma ? 128 : image->model == MODEL_CMYK && i < image->n ? 0 : 255;
+	/* Of deep samples both bytes are the same. */
+	size_t bytes = image->deep ? 2 : 1;
+	for (uint32_t y = samples.y; y < samples.y + samples.h; y++)
+		memset(image->plane[i].at + y * image->plane[i].stride + samples.x * bytes, white, samples.w * bytes);
 }
 
 const uint8_t *image_get_row(const struct image *image, uint32_t row, uint8_t *room)

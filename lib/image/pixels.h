@@ -87,6 +87,9 @@ const uint8_t *image_get_row(const struct image *image, uint32_t row, uint8_t *r
 /* That row of a bitonal picture, one bit a sample: 1 is white, the first one the highest. */
 void image_get_bits(const struct image *image, uint32_t row, uint8_t *bits);
 
+/* Makes these samples of plane i white, or opaque. */
+void image_whiten(struct image *image, int i, struct rect samples);
+
 /* Bytes that image_alloc takes for 8-bit samples; deep ones take twice as many. */
 uint64_t image_bytes(enum model model, bool alpha, struct rect part);
 

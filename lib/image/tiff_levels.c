@@ -2,13 +2,12 @@
 #include "tiff_levels.h"
 
 #include <math.h>
-#include <stdio.h>
 
 #include <tiffio.h>
 
 #include "tiff_messages.h"
+#include "tiff_pages.h"
 
-#define MAX_DIRECTORIES 65536
 #define MAX_TILE_SAMPLES (UINT64_C(1) << 40)
 #define LIBTIFF_MAX_BYTES (UINT64_C(1) << 30)   /* of one allocation */
 #define STREAM_HEAD_BYTES 65536                 /* headers, tables and profiles in JPEG streams */
@@ -73,10 +72,12 @@ bool tiff_damaged(struct error *err, const char *what)
 	return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "libtiff: %s", what);
 }
 
-bool tiff_unsupported(struct error *err, const char *what, unsigned value)
+bool tiff_forgives(struct tiff_file *f, struct error *err)
 {
-	return fail(err, 501, REASON_UNSUPPORTED, "This kind of TIFF is not supported.", "%s %u", what,
-		    value);
+	if (!f->recover || f->source->has_failed || err->reason != REASON_DAMAGED)
+		return false;
+	*err = (struct error){0};
+	return true;
 }
 
 static uint16_t tag16(TIFF *tif, uint32_t tag, uint16_t otherwise)
@@ -130,13 +131,15 @@ static double level_step(uint32_t side, uint32_t full)
 
 uint64_t tiff_tile_bytes(const struct tiff_file *f, const struct tiff_level *l)
 {
-	return (uint64_t)l->tile_w * l->tile_h * f->samples;
+	return tiff_samples_bytes(&f->kind, l->tile_w, l->tile_h);
 }
 
 uint64_t tiff_stream_limit(const struct tiff_file *f, const struct tiff_level *l)
 {
-	uint64_t limit = 2 * tiff_tile_bytes(f, l) + STREAM_HEAD_BYTES, length = f->source->validator.length;
-	return limit < length ? limit : length;
+	/* A black and a white dot of two bits have a code of 12 in CCITT's worst case. */
+	uint64_t times = f->kind.bits == 1 ? 8 : 2, tile = tiff_tile_bytes(f, l);
+	uint64_t limit = tile < UINT64_MAX / 16 ? times * tile + STREAM_HEAD_BYTES : UINT64_MAX;
+	return limit < f->source->validator.length ? limit : f->source->validator.length;
 }
 
 /* libtiff itself goes on with offset 0 where its table could not be read, and makes a picture of the
@@ -150,7 +153,7 @@ bool tiff_find_stream(struct tiff_file *f, const struct tiff_level *l, uint32_t 
 	if (no_offset || no_size || !*offset || !*n)
 		return tiff_damaged(err, "a tile or strip is nowhere");
 	/* What is stored plainly is read by its own size. */
-	return f->compression == COMPRESSION_NONE || *n <= tiff_stream_limit(f, l) ||
+	return f->kind.compression == COMPRESSION_NONE || *n <= tiff_stream_limit(f, l) ||
 	       tiff_damaged(err, "a tile or strip has more bytes than it can need");
 }
 
@@ -160,10 +163,18 @@ bool tiff_read_stream(struct tiff_file *f, const struct tiff_level *l, struct ar
 	uint64_t offset, n;
 	if (!tiff_find_stream(f, l, index, &offset, &n, err))
 		return false;
+	uint64_t length = f->source->validator.length;
+	if (offset >= length)
+		return tiff_damaged(err, "a tile or strip lies behind the end");
 	n = n < most ? n : most;
+	if (f->recover && n > length - offset)
+		n = length - offset;
 	char *at = arena_block(a, n, err);
 	*out = (struct str){at, n};
-	return at && source_read(f->source, at, n, offset, err);
+	if (!at || source_read(f->source, at, n, offset, err))
+		return at != NULL;
+	arena_drop_block(a, at);
+	return false;
 }
 
 bool tiff_open_jpeg(struct tiff_file *f, struct arena *a, struct jpeg_tiles **tiles, struct error *err)
@@ -172,7 +183,7 @@ bool tiff_open_jpeg(struct tiff_file *f, struct arena *a, struct jpeg_tiles **ti
 	const void *tables = NULL;
 	if (!TIFFGetField(f->tif, TIFFTAG_JPEGTABLES, &n, &tables))
 		n = 0;
-	return jpeg_tiles_open(a, (struct str){tables, n}, tiles, err);
+	return jpeg_tiles_open(a, (struct str){tables, n}, f->recover, tiles, err);
 }
 
 /* Whether the JPEG tiles of a level, laid side by side, have a common grid of chroma samples. */
@@ -194,10 +205,10 @@ static bool probe_jpeg(struct tiff_file *f, struct tiff_level *l, struct error *
 	arena_close(scratch);
 	if (!ok)
 		return false;
-	if (l->jpeg.components != f->samples || l->jpeg.w > l->tile_w || l->jpeg.h > l->tile_h)
+	if (l->jpeg.components != tiff_samples_together(&f->kind) || l->jpeg.w > l->tile_w || l->jpeg.h > l->tile_h)
 		return tiff_damaged(err, "the JPEG streams differ from the directory");
-	if (f->model == MODEL_RGB && (l->jpeg.chroma_x > 1 || l->jpeg.chroma_y > 1))
-		return tiff_unsupported(err, "RGB with subsampled components in JPEG, columns", l->jpeg.chroma_x);
+	if (f->kind.model != MODEL_YCC && (l->jpeg.chroma_x > 1 || l->jpeg.chroma_y > 1))
+		return tiff_unsupported(err, "colours with subsampled components in JPEG, columns", l->jpeg.chroma_x);
 	if (!suits_chroma(l))
 		return tiff_unsupported(err, "JPEG with subsampled chroma in strips of height", l->tile_h);
 	return true;
@@ -209,11 +220,158 @@ static bool derive_jpeg(struct tiff_file *f, struct tiff_level *l)
 {
 	uint16_t x = 1, y = 1;
 	l->jpeg = f->level[0].jpeg;
-	if (f->model == MODEL_YCC && !TIFFGetFieldDefaulted(f->tif, TIFFTAG_YCBCRSUBSAMPLING, &x, &y))
+	if (f->kind.model == MODEL_YCC && !TIFFGetFieldDefaulted(f->tif, TIFFTAG_YCBCRSUBSAMPLING, &x, &y))
 		return false;
 	l->jpeg.chroma_x = (uint8_t)x;
 	l->jpeg.chroma_y = (uint8_t)y;
 	return x >= 1 && x <= 4 && y >= 1 && y <= 4 && suits_chroma(l);
+}
+
+static bool is_known(uint16_t compression)
+{
+	static const uint16_t known[] = {
+		COMPRESSION_NONE, COMPRESSION_CCITTRLE, COMPRESSION_CCITTFAX3, COMPRESSION_CCITTFAX4,
+		COMPRESSION_CCITTRLEW, COMPRESSION_LZW, COMPRESSION_OJPEG, COMPRESSION_JPEG,
+		COMPRESSION_ADOBE_DEFLATE, COMPRESSION_DEFLATE, COMPRESSION_PACKBITS, COMPRESSION_SGILOG,
+		COMPRESSION_SGILOG24, COMPRESSION_LZMA, COMPRESSION_ZSTD, COMPRESSION_WEBP, COMPRESSION_LERC,
+	};
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (known[i] == compression)
+			return TIFFIsCODECConfigured(compression);
+	return false;
+}
+
+/* SGILog would come as it is stored, in units of its own; libtiff is to make gray or RGB of it. */
+static void set_modes(TIFF *tif)
+{
+	uint16_t compression = tag16(tif, TIFFTAG_COMPRESSION, COMPRESSION_NONE);
+	if (compression == COMPRESSION_SGILOG || compression == COMPRESSION_SGILOG24)
+		TIFFSetField(tif, TIFFTAG_SGILOGDATAFMT, SGILOGDATAFMT_8BIT);
+}
+
+static void read_ycbcr(TIFF *tif, struct tiff_samples *s)
+{
+	uint16_t x = 1, y = 1;
+	const float *values;
+	/* Streams of JPEG say their sampling themselves. */
+	if (s->compression != COMPRESSION_JPEG && TIFFGetFieldDefaulted(tif, TIFFTAG_YCBCRSUBSAMPLING, &x, &y)) {
+		s->block_w = (uint8_t)x;
+		s->block_h = (uint8_t)y;
+	}
+	if (TIFFGetFieldDefaulted(tif, TIFFTAG_YCBCRCOEFFICIENTS, &values))
+		memcpy(s->luma, values, sizeof s->luma);
+	if (TIFFGetFieldDefaulted(tif, TIFFTAG_REFERENCEBLACKWHITE, &values))
+		memcpy(s->reference, values, sizeof s->reference);
+}
+
+/* What the current directory says. */
+static struct tiff_samples read_kind(struct tiff_file *f)
+{
+	TIFF *tif = f->tif;
+	set_modes(tif);
+	struct tiff_samples s = {.compression = tag16(tif, TIFFTAG_COMPRESSION, COMPRESSION_NONE),
+				 .bits = tag16(tif, TIFFTAG_BITSPERSAMPLE, 1),
+				 .format = tag16(tif, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT),
+				 .n = tag16(tif, TIFFTAG_SAMPLESPERPIXEL, 1),
+				 .block_w = 1, .block_h = 1};
+	s.separate = s.n > 1 && tag16(tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG) == PLANARCONFIG_SEPARATE;
+	if (!TIFFGetField(tif, TIFFTAG_PHOTOMETRIC, &s.photometric))
+		s.photometric = s.n >= 3 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
+	if (s.photometric == PHOTOMETRIC_YCBCR)
+		read_ycbcr(tif, &s);
+	if (s.photometric == PHOTOMETRIC_PALETTE && s.bits >= 1 && s.bits <= 16)
+		TIFFGetField(tif, TIFFTAG_COLORMAP, &s.palette[0], &s.palette[1], &s.palette[2]);
+	return s;
+}
+
+static bool has_same_palette(const struct tiff_samples *a, const struct tiff_samples *b)
+{
+	bool same = !a->palette[0] == !b->palette[0];
+	for (int i = 0; same && a->palette[0] && i < 3; i++)
+		same = memcmp(a->palette[i], b->palette[i], sizeof(uint16_t) << a->bits) == 0;
+	return same;
+}
+
+static bool is_same_kind(const struct tiff_samples *a, const struct tiff_samples *b)
+{
+	return a->compression == b->compression && a->photometric == b->photometric && a->bits == b->bits &&
+	       a->format == b->format && a->n == b->n && a->separate == b->separate && a->block_w == b->block_w &&
+	       a->block_h == b->block_h && memcmp(a->luma, b->luma, sizeof a->luma) == 0 &&
+	       memcmp(a->reference, b->reference, sizeof a->reference) == 0 && has_same_palette(a, b);
+}
+
+/* libtiff's is the current directory's. */
+static void keep_palette(struct tiff_samples *s, struct arena *a)
+{
+	for (int i = 0; s->palette[0] && i < 3; i++) {
+		uint16_t *kept = arena_array(a, uint16_t, (size_t)1 << s->bits);
+		memcpy(kept, s->palette[i], sizeof *kept << s->bits);
+		s->palette[i] = kept;
+	}
+}
+
+/* The first extra sample that says it is opacity; others, as spot colours, are not shown. */
+static void find_opacity(struct tiff_file *f)
+{
+	struct tiff_samples *s = &f->kind;
+	uint16_t n = 0, *kinds = NULL;
+	int colours = s->photometric == PHOTOMETRIC_PALETTE ? 1 : model_planes(s->model);
+	if (!TIFFGetField(f->tif, TIFFTAG_EXTRASAMPLES, &n, &kinds))
+		return;
+	for (int i = n - 1; i >= 0; i--) {
+		if ((kinds[i] != EXTRASAMPLE_ASSOCALPHA && kinds[i] != EXTRASAMPLE_UNASSALPHA) || colours + i >= s->n)
+			continue;
+		s->alpha = true;
+		s->multiplied = kinds[i] == EXTRASAMPLE_ASSOCALPHA;
+		s->alpha_at = (uint16_t)(colours + i);
+	}
+}
+
+/* What comes from our own decoder of JPEG. */
+static bool check_jpeg(const struct tiff_samples *s, struct error *err)
+{
+	bool known = s->photometric == PHOTOMETRIC_MINISBLACK || s->photometric == PHOTOMETRIC_MINISWHITE ||
+		     s->photometric == PHOTOMETRIC_RGB || s->photometric == PHOTOMETRIC_YCBCR ||
+		     s->photometric == PHOTOMETRIC_SEPARATED;
+	if (!known)
+		return tiff_unsupported(err, "JPEG with photometric interpretation", s->photometric);
+	if (s->bits != 8 || s->format != SAMPLEFORMAT_UINT)
+		return tiff_unsupported(err, "JPEG with bits per sample", s->bits);
+	if (!s->separate && s->n > JPEG_TILES_COMPONENTS)
+		return tiff_unsupported(err, "JPEG with samples per pixel", s->n);
+	return true;
+}
+
+/* What of the many kinds of TIFF is decoded here. */
+static bool check_kind(struct tiff_file *f, struct arena *a, struct error *err)
+{
+	struct tiff_samples *s = &f->kind;
+	*s = read_kind(f);
+	if (!is_known(s->compression))
+		return tiff_unsupported(err, "compression", s->compression);
+	keep_palette(s, a);
+	if (!tiff_samples_choose(s, err))
+		return false;
+	find_opacity(f);
+	return s->compression != COMPRESSION_JPEG || check_jpeg(s, err);
+}
+
+static bool go_to_page(struct tiff_file *f, uint32_t page, struct error *err)
+{
+	uint64_t directory;
+	return tiff_page_find(f->source, page, &directory, err) &&
+	       (directory == TIFFCurrentDirOffset(f->tif) || TIFFSetSubDirectory(f->tif, directory) ||
+		tiff_damaged(err, "a page cannot be read"));
+}
+
+bool tiff_go(struct tiff_file *f, const struct tiff_level *l, struct error *err)
+{
+	if (!TIFFSetSubDirectory(f->tif, l->directory))
+		return tiff_damaged(err, "a level is gone");
+	set_modes(f->tif);
+	/* What libtiff said of a directory that it could read after all. */
+	*err = (struct error){0};
+	return true;
 }
 
 /* The current directory as a further level, if it is one of the page's. */
@@ -224,12 +382,8 @@ static bool add_level(struct tiff_file *f, bool marked)
 	if (f->n_levels == FACTS_MAX_LEVELS || !read_level(f, &l) || l.w > last->w || l.h > last->h ||
 	    (l.w == last->w && l.h == last->h))
 		return false;
-	if (tag16(f->tif, TIFFTAG_COMPRESSION, 1) != f->compression ||
-	    tag16(f->tif, TIFFTAG_PHOTOMETRIC, 0) != f->photometric ||
-	    tag16(f->tif, TIFFTAG_SAMPLESPERPIXEL, 1) != f->samples ||
-	    tag16(f->tif, TIFFTAG_BITSPERSAMPLE, 1) != 8 ||
-	    tag16(f->tif, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT) != SAMPLEFORMAT_UINT ||
-	    (f->samples > 1 && tag16(f->tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG) != PLANARCONFIG_CONTIG))
+	struct tiff_samples kind = read_kind(f);
+	if (!is_same_kind(&f->kind, &kind))
 		return false;
 	l.dx = level_step(l.w, full->w);
 	l.dy = level_step(l.h, full->h);
@@ -239,7 +393,7 @@ static bool add_level(struct tiff_file *f, bool marked)
 	bool same_shape = fabs(l.dx - l.dy) < 0.02 * l.dx + 2.0 / (l.w < l.h ? l.w : l.h);
 	if (!(halves && l.tiled && full->tiled) && !(marked && same_shape))
 		return false;
-	if (f->compression == COMPRESSION_JPEG && !derive_jpeg(f, &l))
+	if (f->kind.compression == COMPRESSION_JPEG && !derive_jpeg(f, &l))
 		return false;
 	f->level[f->n_levels++] = l;
 	return true;
@@ -261,82 +415,6 @@ static void add_sub_levels(struct tiff_file *f, struct arena *a)
 	for (int i = 0; i < n && i < FACTS_MAX_LEVELS; i++)
 		if (TIFFSetSubDirectory(f->tif, kept[i]))
 			add_level(f, true);
-}
-
-/* Goes to the page-th directory that is no reduced image. */
-static bool find_page(struct tiff_file *f, uint32_t page, struct error *err)
-{
-	for (uint32_t seen = is_reduced(f) ? 0 : 1, i = 0; seen < page; i++) {
-		if (i >= MAX_DIRECTORIES || !TIFFReadDirectory(f->tif)) {
-			/* A file of reduced images only: the first one is its page. */
-			if (page == 1 && TIFFSetDirectory(f->tif, 0))
-				return true;
-			return fail(err, 404, REASON_NOT_FOUND, "The image has no such page.",
-				    "fewer than %u pages", page);
-		}
-		seen += !is_reduced(f);
-	}
-	return true;
-}
-
-/* The first extra sample is opacity if it says so; what further ones there are, as spot colours, is not shown. */
-static void read_extra_samples(struct tiff_file *f)
-{
-	uint16_t n = 0, *kinds = NULL;
-	if (!TIFFGetField(f->tif, TIFFTAG_EXTRASAMPLES, &n, &kinds) || !n || f->samples <= model_planes(f->model))
-		return;
-	f->alpha = kinds[0] == EXTRASAMPLE_ASSOCALPHA || kinds[0] == EXTRASAMPLE_UNASSALPHA;
-	f->multiplied = kinds[0] == EXTRASAMPLE_ASSOCALPHA;
-}
-
-/* What of the many kinds of TIFF is decoded here. */
-static bool check_kind(struct tiff_file *f, struct error *err)
-{
-	TIFF *tif = f->tif;
-	f->compression = tag16(tif, TIFFTAG_COMPRESSION, COMPRESSION_NONE);
-	f->samples = tag16(tif, TIFFTAG_SAMPLESPERPIXEL, 1);
-	if (!TIFFGetField(tif, TIFFTAG_PHOTOMETRIC, &f->photometric))
-		f->photometric = f->samples >= 3 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
-	uint16_t bits = tag16(tif, TIFFTAG_BITSPERSAMPLE, 1);
-	uint16_t format = tag16(tif, TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_UINT);
-	uint16_t planar = tag16(tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
-	bool jpeg = f->compression == COMPRESSION_JPEG;
-
-	switch (f->compression) {
-	case COMPRESSION_NONE:
-	case COMPRESSION_LZW:
-	case COMPRESSION_PACKBITS:
-	case COMPRESSION_ADOBE_DEFLATE:
-	case COMPRESSION_DEFLATE:
-	case COMPRESSION_JPEG:
-		break;
-	default:
-		return tiff_unsupported(err, "compression", f->compression);
-	}
-	switch (f->photometric) {
-	case PHOTOMETRIC_MINISBLACK:
-	case PHOTOMETRIC_MINISWHITE:
-		f->model = MODEL_GRAY;
-		break;
-	case PHOTOMETRIC_RGB:
-		f->model = MODEL_RGB;
-		break;
-	case PHOTOMETRIC_YCBCR:
-		if (!jpeg)
-			return tiff_unsupported(err, "YCbCr with compression", f->compression);
-		f->model = MODEL_YCC;
-		break;
-	default:
-		return tiff_unsupported(err, "photometric interpretation", f->photometric);
-	}
-	if (bits != 8 || format != SAMPLEFORMAT_UINT)
-		return tiff_unsupported(err, "bits per sample", bits);
-	if (f->samples < model_planes(f->model) || (jpeg && f->samples != model_planes(f->model)))
-		return tiff_unsupported(err, "samples per pixel", f->samples);
-	read_extra_samples(f);
-	if (planar != PLANARCONFIG_CONTIG && f->samples > 1)
-		return tiff_unsupported(err, "planar configuration", planar);
-	return true;
 }
 
 static void copy_profile(struct tiff_file *f, struct arena *a, struct picture *p)
@@ -379,6 +457,16 @@ static void copy_metadata(struct tiff_file *f, struct arena *a, struct metadata 
 	}
 }
 
+/* Why the first directory could not be read. That components differ in kind is no damage. */
+static bool explain(struct error *err)
+{
+	if (err->status && strstr(err->why, "different values per sample")) {
+		*err = (struct error){0};
+		return tiff_unsupported(err, "components of unequal kinds, of", 1);
+	}
+	return tiff_damaged(err, "it cannot be opened");
+}
+
 static bool open_file(struct tiff_file *f, struct source *source, struct arena *a, struct error *err)
 {
 	struct tiff_messages *m = arena_new(a, struct tiff_messages);
@@ -393,7 +481,7 @@ static bool open_file(struct tiff_file *f, struct source *source, struct arena *
 				   on_size, NULL, NULL, o);
 	TIFFOpenOptionsFree(o);
 	arena_defer(a, close_tiff, f);
-	return f->tif ? true : tiff_damaged(err, "it cannot be opened");
+	return f->tif != NULL || explain(err);
 }
 
 bool tiff_file_open(struct arena *a, uint32_t page, struct picture *p, struct tiff_file **out,
@@ -402,7 +490,7 @@ bool tiff_file_open(struct arena *a, uint32_t page, struct picture *p, struct ti
 	struct tiff_file *f = arena_new(a, struct tiff_file);
 	struct tiff_level *full = &f->level[0];
 	tiff_begin(f, err);
-	if (!open_file(f, p->source, a, err) || !find_page(f, page, err) || !check_kind(f, err))
+	if (!open_file(f, p->source, a, err) || !go_to_page(f, page, err) || !check_kind(f, a, err))
 		return false;
 	if (!read_level(f, full))
 		return tiff_damaged(err, "sides that make no image");
@@ -413,7 +501,7 @@ bool tiff_file_open(struct arena *a, uint32_t page, struct picture *p, struct ti
 	p->facts.orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
 	copy_profile(f, a, p);
 	copy_metadata(f, a, &p->metadata);
-	if (f->compression == COMPRESSION_JPEG && !probe_jpeg(f, full, err))
+	if (f->kind.compression == COMPRESSION_JPEG && !probe_jpeg(f, full, err))
 		return false;
 
 	add_sub_levels(f, a);

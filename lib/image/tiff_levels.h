@@ -3,6 +3,7 @@
 #define IMAGE_TIFF_LEVELS_H
 
 #include "jpeg_tiles.h"
+#include "tiff_samples.h"
 
 /*
  * What a TIFF holds, and where: its pages, their levels, the stored tiles and strips.
@@ -28,9 +29,8 @@ struct tiff_file {
 	struct error *err;             /* of the call in hand */
 	struct tiff_level level[FACTS_MAX_LEVELS];
 	int n_levels;
-	uint16_t compression, photometric, samples;
-	enum model model;
-	bool alpha, multiplied;        /* the sample behind the colours is opacity; colours are multiplied by it */
+	struct tiff_samples kind;
+	bool recover;                  /* of the read in hand */
 	uint64_t offset;               /* libtiff's own cursor */
 };
 
@@ -43,15 +43,20 @@ void tiff_begin(struct tiff_file *f, struct error *err);
 
 /* After a libtiff call that failed: err keeps libtiff's message, or says `what` if it gave none. */
 bool tiff_damaged(struct error *err, const char *what);
-bool tiff_unsupported(struct error *err, const char *what, unsigned value);
 
-/* Bytes of a decoded tile or strip, and the most that one may have as stored: what memory estimates
- * are made of. */
+/* Whether a read that recovers may go on after this error; then there is none any more. */
+bool tiff_forgives(struct tiff_file *f, struct error *err);
+
+/* Makes a level's directory the current one. */
+bool tiff_go(struct tiff_file *f, const struct tiff_level *l, struct error *err);
+
+/* Bytes of a decoded tile or strip (of one component where they are separate), and the most that one may have as
+ * stored: what memory estimates are made of. */
 uint64_t tiff_tile_bytes(const struct tiff_file *f, const struct tiff_level *l);
 uint64_t tiff_stream_limit(const struct tiff_file *f, const struct tiff_level *l);
 
 /* Of the current directory, which must be l's: where a stored tile or strip is; so many of its bytes
- * at the most, as a block of a; a decoder for its JPEG streams. */
+ * at the most (by recover: fewer, where the file ends), as a block of a; a decoder for its JPEG streams. */
 bool tiff_find_stream(struct tiff_file *f, const struct tiff_level *l, uint32_t index, uint64_t *offset,
 		      uint64_t *n, struct error *err);
 bool tiff_read_stream(struct tiff_file *f, const struct tiff_level *l, struct arena *a, uint32_t index,

@@ -29,6 +29,7 @@ struct source {
 	int fd;                      /* file sources */
 	uint64_t start;              /* of the bytes in the file */
 	int64_t modified_ns, changed_ns, opened_ns;   /* file sources; of the bytes, of the file, both as of the open */
+	uint64_t inode;              /* file sources */
 	bool has_failed;
 	struct error failed;         /* the first failure */
 };

@@ -171,7 +171,10 @@ static bool open_failed(int why, struct str path, struct error *err)
 struct source *file_source_adopt(struct arena *a, int fd, uint64_t start, const struct validator *validator)
 {
 	struct source *s = arena_new(a, struct source);
+	struct stat st;
 	*s = (struct source){.validator = *validator, .read = file_read, .fd = fd, .start = start};
+	if (fstat(fd, &st) == 0)
+		s->inode = st.st_ino;
 	arena_defer(a, close_fd, s);
 	return s;
 }

@@ -4,12 +4,13 @@
 A test_kinds_X.py lists its Kinds and Refusals, boots them by `served`, and runs `check` on each: size, pixels of the
 whole, regions, tiles at two scales, a reduced whole, gray.
 """
+import io
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image as Picture
+from PIL import Image as Picture, ImageCms
 
 from harness import Client, boot, config_text
 from stack import wait_for
@@ -38,6 +39,24 @@ def deep_scene(w=97, h=67, channels=3):
 def rounded(deep):
     """16 bits to 8."""
     return np.rint(deep / 257).astype(np.uint8)
+
+
+def in_srgb(samples, icc):
+    """As littlecms converts them, relative colorimetric with black point compensation."""
+    picture = Picture.fromarray(samples, {2: "L", 3: "RGB", 4: "CMYK"}[samples.ndim if samples.ndim == 2 else samples.shape[2]])
+    transform = ImageCms.buildTransform(ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), picture.mode,
+                                        "RGB", renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC, flags=0x2000)
+    return np.asarray(ImageCms.applyTransform(picture, transform))
+
+
+def lab_of(rgb):
+    """CIE L*a*b* under D50 of sRGB, by Bradford's matrix."""
+    v = rgb / 255
+    light = np.where(v <= .04045, v / 12.92, ((v + .055) / 1.055) ** 2.4)
+    matrix = np.array(((.4360747, .3850649, .1430804), (.2225045, .7168786, .0606169), (.0139322, .0971045, .7141733)))
+    xyz = light @ matrix.T / (.9642, 1, .8249)
+    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
 
 
 # Linear light's square root, of 4096, behind each set of inks: bit 0 is cyan, 1 magenta, 2 yellow, 3 black (press.h).

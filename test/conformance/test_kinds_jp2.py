@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from jp2_images import box, definitions, enumerated, jp2, profile
 from jp2_streams import (COM, CRG, PLM, PPM, PPT, compressed, merged, put_together, segment, taken_apart,
                          with_packed_headers)
-from kinds import Kind, Refusal, check, check_refusal, deep_scene, gray_scene, rounded, scene, served
+from kinds import Kind, Refusal, check, check_refusal, deep_scene, gray_scene, lab_of, rounded, scene, served
 from make_images import adobe_like_profile
 
 W, H = 97, 67
@@ -223,16 +223,6 @@ def printed(ink):
         share = np.prod([ink[..., i] if spot >> i & 1 else 1 - ink[..., i] for i in range(4)], 0)
         root += share[..., None] * primary
     return np.rint(srgb(np.maximum(root, 0) ** 2)).astype(np.uint8)
-
-
-def lab_of(rgb):
-    """CIE L*a*b* under D50 of sRGB, by Bradford's matrix."""
-    v = rgb / 255
-    light = np.where(v <= .04045, v / 12.92, ((v + .055) / 1.055) ** 2.4)
-    matrix = np.array(((.4360747, .3850649, .1430804), (.2225045, .7168786, .0606169), (.0139322, .0971045, .7141733)))
-    xyz = light @ matrix.T / (.9642, 1, .8249)
-    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
-    return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
 
 
 def lab_samples(rgb, bits, ranges=(100, 170, 200), offsets=(0, .5, .375)):

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from make_images import adobe_like_profile, exif
 from PIL import Image as Picture
-from PIL import ImageCms
 from profiles import gray_profile, ink_profile, scanner_profile
 from writers import jpeg, jpeg_of, segment, shrink, ycc
 
-from kinds import LUMA, Kind, Refusal, check, check_refusal, gray_scene, near, printed, scene, served, shown
+from kinds import LUMA, Kind, Refusal, check, check_refusal, gray_scene, in_srgb, near, printed, scene, served, shown
 
 ADOBE = {n: segment(0xEE, b"Adobe\0\x64\0\0\0\0" + bytes([n])) for n in (0, 1, 2, 7)}
 JFIF = segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0")
@@ -135,16 +134,6 @@ def wrappings():
     for side in (1, 2, 7, 8, 9, 17):
         yield kind(f"side{side}.jpg", saved(Picture.fromarray(scene(side, side)), subsampling="4:4:4"))
     yield kind("thin.jpg", saved(Picture.fromarray(scene(300, 1))))
-
-
-def in_srgb(samples, icc):
-    """As littlecms converts them, relative colorimetric with black point compensation."""
-    mode = "L" if samples.ndim == 2 else {3: "RGB", 4: "CMYK"}[samples.shape[2]]
-    picture = Picture.fromarray(samples, mode)
-    transform = ImageCms.buildTransform(
-        ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), mode, "RGB",
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC, flags=0x2000)
-    return np.asarray(ImageCms.applyTransform(picture, transform))
 
 
 def profiled():

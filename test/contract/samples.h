@@ -36,7 +36,8 @@ static const struct sample samples[] = {
 	{"gray.pgm", true, 1},		{"deep.ppm", false, 0},	      {"plain.psd", false, 0},
 	{"packed.psd", false, 0},	{"deep.psd", false, 0},	      {"gray.psd", true, 1},
 	{"s.heic", false, 8},		{"s.avif", false, 8},
-	{"clear.tif", false, 0},	{"multiplied.tif", false, 3}, {"spots.tif", false, 0},
+	{"rgb16.tif", false, 1},	{"one-strip16.tif", false, 1}, {"separate.tif", false, 0},
+	{"float.tif", false, 1},	{"clear.tif", false, 0},	{"multiplied.tif", false, 3}, {"spots.tif", false, 0},
 };
 #define SAMPLES (sizeof samples / sizeof *samples)
 

@@ -132,6 +132,10 @@ def make_kinds(folder, odd):
     write(folder, "white-jpeg.tif", tiff([page(255 - gray, rows=24, photometric=0, compression="jpeg", encode=gray_jpeg)]))
     write(folder, "gray-jpeg.tif", tiff([page(gray, tile=(128, 128), compression="jpeg", encode=gray_jpeg)]))
     write(folder, "thin-strips.tif", tiff([page(odd, rows=1, compression="deflate")]))
+    write(folder, "rgb16.tif", tiff([page(odd.astype("<u2") * 257, tile=(128, 96), compression="deflate")]))
+    write(folder, "one-strip16.tif", tiff([page(odd.astype("<u2") * 257, compression="deflate")]))
+    write(folder, "separate.tif", tiff([page(odd, rows=30, separate=True, compression="deflate")]))
+    write(folder, "float.tif", tiff([page(odd.astype("<f4") / 255, rows=20, tags={339: (SHORT, [3] * 3)})]))
     write(folder, "one-strip.tif", tiff([page(odd, compression="deflate")]))
     write(folder, "big.tif", tiff([page(odd, tile=(176, 144), compression="deflate")], big=True))
     write(folder, "big-endian.tif", tiff([page(odd, rows=50)], order=">"))
@@ -250,29 +254,21 @@ def make_unsupported(folder):
     write(folder, "two-components.jpg", jpeg(60, 44, [(gray, 1, 1)] * 2))
     write(folder, "coarse-by-fractions.jpg", jpeg(60, 44, [(shrink(gray, 3, 1), 2, 1), (gray, 3, 1), (gray, 3, 1)]))
 
-    for mode in ("1", "P", "CMYK", "LAB", "I;16", "I", "F"):
-        name = mode.replace(";", "").lower() + ".tif"
-        if mode == "LAB":
-            write(folder, name, tiff([page(small, photometric=8)]))
-        elif mode == "I;16":
-            write(folder, name, tiff([page(gray.astype("<u2") * 257)]))
-        else:
-            image.convert("L" if mode in ("I", "F") else "RGB").convert(mode).save(os.path.join(folder, name))
-    image.convert("1").save(os.path.join(folder, "g4.tif"), compression="group4")
-    write(folder, "rgb16.tif", tiff([page(small.astype("<u2") * 257)]))
-    write(folder, "separate.tif", tiff([page(small, separate=True)]))
-    write(folder, "ycbcr.tif", tiff([page(small, photometric=6, compression="deflate", tags={530: (SHORT, [1, 1])})]))
-    write(folder, "signed.tif", tiff([page(gray, tags={339: (SHORT, [2])})]))
-    for code in (6, 34712, 34887, 34925, 50000, 50001):
+    write(folder, "ycbcr16.tif", tiff([page(small.astype("<u2") * 257, photometric=6, tags={530: (SHORT, [1, 1])})]))
+    write(folder, "lab12.tif", tiff([page(small, photometric=8, tags={258: (SHORT, [12] * 3)})]))
+    write(folder, "itulab.tif", tiff([page(small, photometric=10)]))
+    write(folder, "logic.tif", tiff([page(gray, photometric=32803)]))
+    write(folder, "complex.tif", tiff([page(gray, tags={339: (SHORT, [5])})]))
+    write(folder, "signed12.tif", tiff([page(gray, tags={258: (SHORT, [12]), 339: (SHORT, [2])})]))
+    for code in (9, 10, 32766, 32809, 32909, 33003, 33005, 34661, 34712):
         write(folder, f"compression{code}.tif", tiff([page(gray, tags={259: (SHORT, [code])})]))
     ycbcr = {"compression": "jpeg", "photometric": 6}
     write(folder, "odd-strips.tif", tiff([page(small, rows=9, encode=jpeg_tile(2, 2), **ycbcr)]))
     write(folder, "odd-tiles.tif", tiff([page(small, tile=(18, 16), encode=jpeg_tile(4, 1), **ycbcr)]))
     write(folder, "rgb-subsampled.tif", tiff([page(small, tile=(32, 32), compression="jpeg",
                                                    encode=lambda t: rgb_jpeg(t, 2))]))
-    write(folder, "cmyk-jpeg.tif",
-          tiff([page(np.dstack([gray] * 4), tile=(32, 32), compression="jpeg", photometric=5,
-                     encode=lambda t: jpeg(32, 32, [(t[:, :, i], 1, 1) for i in range(4)]))]))
+    write(folder, "lab-jpeg.tif", tiff([page(small, tile=(32, 32), compression="jpeg", photometric=8,
+                                             encode=lambda t: jpeg(32, 32, [(t[:, :, i], 1, 1) for i in range(3)]))]))
 
 
 def frames():

@@ -139,8 +139,8 @@ def jpeg_of(rgb, x=1, y=1, **options):
                 **options)
 
 
-SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 3, 4, 5, 7, 16
-TYPE = {SHORT: "H", LONG: "I", UNDEFINED: "B", LONG8: "Q"}
+ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SLONG, FLOAT, DOUBLE, LONG8 = 2, 3, 4, 5, 7, 9, 11, 12, 16
+TYPE = {ASCII: "B", SHORT: "H", LONG: "I", RATIONAL: "II", UNDEFINED: "B", SLONG: "i", FLOAT: "f", DOUBLE: "d", LONG8: "Q"}
 CODE = {"none": 1, "jpeg": 7, "deflate": 8}
 
 
@@ -158,7 +158,8 @@ def cut(array, tile_w, tile_h, pad):
 
 def page(array, tile=None, rows=None, compression="none", photometric=None, encode=None, separate=False, tags=None,
          subs=()):
-    """A directory: array is h x w or h x w x n; encode makes the bytes of a tile (JPEG). tags: {tag: (type, values)}."""
+    """A directory: array is h x w or h x w x n; encode makes the bytes of a tile (JPEG). tags: {tag: (type, values)}, or None
+    to leave a tag out."""
     high, wide = array.shape[:2]
     n = array.shape[2] if array.ndim == 3 else 1
     if encode is None:
@@ -198,14 +199,15 @@ def tiff(pages, big=False, order="<"):
         if subs:
             entries[330] = (offset_type, subs)
         table = b""
+        entries = {tag: entry for tag, entry in entries.items() if entry}
         for tag, (kind, values) in sorted(entries.items()):
-            value = struct.pack(order + str(len(values)) + TYPE[kind], *values)
+            value = struct.pack(order + TYPE[kind][0] * len(values), *values)
             if len(value) > struct.calcsize(offset):
                 place = len(out)
                 out.extend(value + b"\0" * (len(value) % 2))
                 value = struct.pack(order + offset, place)
             value += b"\0" * (struct.calcsize(offset) - len(value))
-            table += struct.pack(order + "HH" + offset, tag, kind, len(values)) + value
+            table += struct.pack(order + "HH" + offset, tag, kind, len(values) // len(TYPE[kind])) + value
         at = len(out)
         if link is not None:
             struct.pack_into(order + offset, out, link, at)

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tiff_plain.h"
+
+#include "tiff_range.h"
+#include "tiff_tiles.h"
+
+struct plain {
+	struct tiff_tiles tiles;
+	const struct tiff_unpacker *unpacker;
+	struct rect part;
+	struct image *out;
+};
+
+/* The rows of a strip up to the last one wanted; of several strips one at least is wanted to its end. */
+static uint32_t wanted_rows(const struct tiff_level *l, struct rect part)
+{
+	uint64_t rows = part.y % l->tile_h + (uint64_t)part.h;
+	return rows < l->tile_h ? (uint32_t)rows : l->tile_h;
+}
+
+/* The part's pixels in the tile at column x, row y. */
+static struct rect seen(const struct plain *p, uint32_t x, uint32_t y)
+{
+	const struct tiff_level *l = p->tiles.level;
+	struct rect tile = {x * l->tile_w, y * l->tile_h, l->tile_w, l->tile_h}, both = {0};
+	rect_meet(tile, p->part, &both);
+	return both;
+}
+
+static void whiten(struct plain *p, struct rect r, int plane)
+{
+	struct rect samples = {r.x - p->part.x, r.y - p->part.y, r.w, r.h};
+	for (int i = 0; i < image_planes(p->out); i++)
+		if (!p->tiles.f->kind.separate || i == plane)
+			image_whiten(p->out, i, samples);
+}
+
+static bool read_tile(struct plain *p, uint32_t x, uint32_t y, int plane, struct error *err)
+{
+	const struct tiff_level *l = p->tiles.level;
+	struct rect r = seen(p, x, y);
+	if (!tiff_tiles_read(&p->tiles, x, y, tiff_samples_source(&p->tiles.f->kind, plane), err)) {
+		if (!tiff_forgives(p->tiles.f, err))
+			return false;
+		if (!p->tiles.partial) {
+			whiten(p, r, plane);
+			return true;
+		}
+	}
+	struct tiff_run run = {.tile = p->tiles.at, .tile_w = l->tile_w, .x = r.x - x * l->tile_w, .n = r.w,
+			       .to_x = r.x - p->part.x, .plane = plane};
+	for (uint32_t row = r.y; row < r.y + r.h; row++) {
+		run.y = row - y * l->tile_h;
+		run.to_y = row - p->part.y;
+		tiff_unpack(p->unpacker, &run, p->out);
+	}
+	return true;
+}
+
+static bool read_tiles(struct plain *p, int plane, struct error *err)
+{
+	const struct tiff_level *l = p->tiles.level;
+	for (uint32_t y = p->part.y / l->tile_h; y <= (p->part.y + p->part.h - 1) / l->tile_h; y++)
+		for (uint32_t x = p->part.x / l->tile_w; x <= (p->part.x + p->part.w - 1) / l->tile_w; x++)
+			if (!read_tile(p, x, y, plane, err))
+				return false;
+	return true;
+}
+
+static bool alloc_planes(struct arena *a, const struct tiff_samples *kind, const struct tiff_level *l,
+			 struct rect part, struct image *out, struct error *err)
+{
+	if (!(kind->deep ? image_alloc_deep : image_alloc)(a, out, kind->model, kind->alpha, part, err))
+		return false;
+	for (int i = 0; i < image_planes(out); i++) {
+		struct plane *plane = &out->plane[i];
+		plane->x = part.x * l->dx;
+		plane->y = part.y * l->dy;
+		plane->dx = l->dx;
+		plane->dy = l->dy;
+	}
+	return true;
+}
+
+bool tiff_plain_read(struct arena *a, struct tiff_file *f, const struct tiff_level *l, struct rect part,
+		     struct image *out, struct error *err)
+{
+	struct plain p = {.part = part, .out = out};
+	struct arena *scratch = arena_open();
+	struct tiff_unpacker *unpacker = NULL;
+	bool ok = tiff_range_find(f, err) && tiff_go(f, l, err) && alloc_planes(a, &f->kind, l, part, out, err) &&
+		  tiff_unpacker_open(scratch, &f->kind, &unpacker, err) &&
+		  tiff_tiles_open(scratch, f, l, wanted_rows(l, part), &p.tiles, err);
+	p.unpacker = unpacker;
+	for (int i = 0; ok && i < (f->kind.separate ? image_planes(out) : 1); i++)
+		ok = read_tiles(&p, i, err);
+	arena_close(scratch);
+	return ok;
+}
+
+uint64_t tiff_plain_memory(const struct tiff_file *f, const struct tiff_level *l, struct rect part)
+{
+	uint64_t range = tiff_range_memory(f), tiles = tiff_tiles_memory(f, l, wanted_rows(l, part));
+	uint64_t planes = image_bytes(f->kind.model, f->kind.alpha, part) * (f->kind.deep ? 2 : 1);
+	/* The tables of what codes mean: 128 kB a plane. */
+	return (range > tiles ? range : tiles) + planes + (1 << 20);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef IMAGE_TIFF_TILES_H
+#define IMAGE_TIFF_TILES_H
+
+#include "tiff_levels.h"
+
+/*
+ * The tiles and strips of a level, one after another, as libtiff decodes them.
+ *
+ * Calling sequence: tiff_go to the level, tiff_tiles_open, then any number of reads; what a read left in `at` is gone
+ * with the next one.
+ */
+struct tiff_tiles {
+	struct tiff_file *f;
+	const struct tiff_level *level;
+	uint32_t across, down;         /* tiles */
+	uint32_t rows;                 /* of a tile or strip, that are decoded at the most */
+	uint8_t *at;                   /* the decoded one */
+	struct arena *scratch;
+	bool partial;                  /* a read that failed has left its beginning there, white behind */
+};
+
+/* rows: no more are wanted of any strip; tiles are always decoded whole. Ends with a. */
+bool tiff_tiles_open(struct arena *a, struct tiff_file *f, const struct tiff_level *l, uint32_t rows,
+		     struct tiff_tiles *t, struct error *err);
+
+/* The one in that column and row; of the sample's own where components are separate. */
+bool tiff_tiles_read(struct tiff_tiles *t, uint32_t x, uint32_t y, int sample, struct error *err);
+
+/* Bytes that this takes at its peak. */
+uint64_t tiff_tiles_memory(const struct tiff_file *f, const struct tiff_level *l, uint32_t rows);
+
+#endif
