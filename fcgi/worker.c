@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -15,6 +17,7 @@
 #include "../lib/base/log.h"
 #include "../lib/base/metrics.h"
 
+#define LISTENING 0
 #define LEAST_LIFE_S 60
 #define URI_LOG_BYTES 1200
 #define WHY_LOG_BYTES 400
@@ -221,15 +224,36 @@ static void stop(int signal)
 {
 	(void)signal;
 	stopping = 1;
-	FCGX_ShutdownPending();
 }
 
-/* Without SA_RESTART, so that a waiting accept ends. */
-static void heed_signals(void)
+/*
+ * Signals to stop come through while a connection is waited for, and at no other time: a request in hand is not
+ * interrupted, and none is slept through between a look at `stopping` and accept. libfcgi's own way of it,
+ * FCGX_ShutdownPending, may turn round for ever in accept where the signal comes before the request's first byte.
+ */
+static void heed_signals(sigset_t *before)
 {
 	struct sigaction action = {.sa_handler = stop};
+	sigset_t signals;
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGUSR1, &action, NULL);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &signals, before);
+	sigdelset(before, SIGTERM);
+	sigdelset(before, SIGUSR1);
+	/* Who is woken by a connection that another worker takes must not wait in accept. */
+	fcntl(LISTENING, F_SETFL, fcntl(LISTENING, F_GETFL) | O_NONBLOCK);
+}
+
+/* False: to stop. */
+static bool wait_for_connection(const sigset_t *mask)
+{
+	struct pollfd listening = {.fd = LISTENING, .events = POLLIN};
+	while (!stopping && ppoll(&listening, 1, NULL, mask) < 0 && errno == EINTR)
+		;
+	return !stopping;
 }
 
 int worker_run(const struct config *config, const struct service *service)
@@ -240,24 +264,25 @@ int worker_run(const struct config *config, const struct service *service)
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		return 0;
-	if (FCGX_Init() || FCGX_InitRequest(&request, 0, FCGI_FAIL_ACCEPT_ON_INTR)) {
+	if (FCGX_Init() || FCGX_InitRequest(&request, LISTENING, 0)) {
 		log_event("error", "libfcgi could not start");
 		return 1;
 	}
-	heed_signals();
+	sigset_t mask;
+	heed_signals(&mask);
 	struct error err;
 	if (*config->metrics_file && !metrics_open(config->metrics_file, &err))
 		log_event("warn", "metrics: %s", err.why);
 	metrics_watch_signals();
 	int64_t born = clock_us();
 	uint64_t most = lifetime(config);
-	for (uint64_t served = 0; served < most || clock_us() - born < LEAST_LIFE_S * INT64_C(1000000);
-	     served++) {
-		if (FCGX_Accept_r(&request) >= 0) {
+	uint64_t served = 0;
+	while ((served < most || clock_us() - born < LEAST_LIFE_S * INT64_C(1000000)) && wait_for_connection(&mask)) {
+		int accepted = FCGX_Accept_r(&request);
+		if (accepted >= 0) {
 			serve(&request, config, service);
-		} else if (stopping) {
-			break;
-		} else {
+			served++;
+		} else if (accepted != -EAGAIN) {
 			log_event("error", "accept: %s", strerror(errno));
 			return 1;
 		}

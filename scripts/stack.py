@@ -279,6 +279,8 @@ class Stack:
 
     def start_pool(self):
         self.supervisord = self.spawn(["supervisord", "-c", f"{self.folder}/supervisord.conf"])
+        # It starts its programs when something happens, or a second has passed.
+        wait_for("supervisord", 15, lambda: self.supervisord.poll() is not None or can_connect(self.folder / "supervisor.sock"))
 
     def start_nginx(self):
         self.nginx = self.spawn(["nginx", "-p", f"{self.folder}/", "-c", f"{self.folder}/nginx.conf"])
@@ -357,14 +359,13 @@ class Stack:
         if self.supervisord:
             groups = self.GROUPS + self.FETCH_GROUPS
             pids = [self.group_pid(g) for g in groups] + [p for g in groups for p in self.worker_pids(g)]
-        for process in (self.nginx, self.supervisord):
-            if process and process.poll() is None:
-                process.terminate()
-        for process in (self.nginx, self.supervisord):
-            end_within(process, 15)
-        for pid in pids:
-            if pid and alive(pid):
-                os.kill(pid, signal.SIGKILL)
+        if self.nginx and self.nginx.poll() is None:
+            self.nginx.terminate()
+        if self.supervisord and self.supervisord.poll() is None:
+            # Its end is their SIGTERM (--pdeathsig); it would take a second or more to tell them itself.
+            self.kill_supervisord()
+        end_within(self.nginx, 15)
+        end_all_within(pids, 5)
 
 
 def end_within(process, seconds):
@@ -375,6 +376,19 @@ def end_within(process, seconds):
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def end_all_within(pids, seconds):
+    end = time.monotonic() + seconds
+    while (left := [pid for pid in pids if pid and alive(pid)]) and time.monotonic() < end:
+        time.sleep(0.01)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+
+
+def can_connect(path):
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(str(path)) == 0
 
 
 def children(pid):

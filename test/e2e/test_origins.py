@@ -42,6 +42,7 @@ def shop(scratch, binary, origin):
         rule("parts/", url=url + "{1}/x?page={2}", delimiter="|", **quick),
         rule("open/", url="{id}", allowed_hosts=["127.0.0.1", "images.example"], **quick),
         rule("fall/", url=url + "{id}", fallback=[".tif -> .jpg", ".tif -> .png"], **quick),
+        rule("fell/", url=url + "{id}", fallback=[".tif -> .jpg", ".tif -> .png"], **{**quick, "revalidate_after": 3600}),
         rule("http-down/", url="http://127.0.0.1:9/{id}", **quick),
     ]
     with Shop(scratch / "origins", binary, rules, cache={"max_wait_ms": 2500, "tag_header": "Surrogate-Key"}, fetchers=14,
@@ -325,13 +326,13 @@ def test_fallbacks(shop, origin, images):
         if body is not None:
             (shop.images / f"{name}.tif").write_bytes(body)
         for rest in ("info.json", "full/90,/0/default.jpg", TILE):
-            reply = shop.get(target(f"fall/{name}.tif", rest))
+            reply = shop.get(target(f"fell/{name}.tif", rest))
             assert reply.status == 200, (name, rest, reply.body, shop.words())
             assert reply.header("X-IIIF-Fallback") == "1", name
             assert "max-age=300" in reply.header("Cache-Control")
     (shop.images / "fb-good.tif").write_bytes(jpg)
     (shop.images / "fb-good.jpg").write_bytes(jpg)
-    reply = shop.get(target("fall/fb-good.tif", "info.json"))
+    reply = shop.get(target("fell/fb-good.tif", "info.json"))
     assert reply.status == 200 and reply.header("X-IIIF-Fallback") is None
     assert origin.count("/fb-good.jpg") == 0
 

@@ -103,6 +103,22 @@ def test_killing_busy_workers_loses_nothing(pool):
 
 
 @pytest.mark.sanitize
+def test_sigterm_while_a_client_says_nothing(pool):
+    """It has connected, and its first byte does not come: no reason to stay, or to turn round in a circle."""
+    pids = pool.worker_pids("a")
+    silent = [socket.socket(socket.AF_UNIX) for _ in pids]
+    for s in silent:
+        s.connect(str(pool.socket("a")))
+    time.sleep(0.3)
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    wait_for("their end", 8, lambda: not any(alive(pid) for pid in pids))
+    for s in silent:
+        s.close()
+    pool.wait_for_group("a")
+
+
+@pytest.mark.sanitize
 def test_sigterm_to_workers_loses_nothing(pool):
     def end(running):
         for pid in [p for p in pool.worker_pids() for _ in range(2)]:
