@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from jp2_images import box, definitions, enumerated, jp2, profile
-from jp2_streams import (COM, CRG, PLM, PPM, PPT, compressed, merged, put_together, segment, taken_apart,
+from jp2_streams import (COM, CRG, PLM, PPM, PPT, compressed, merged, put_together, taken_apart,
                          with_packed_headers)
 from kinds import Kind, Refusal, check, check_refusal, deep_scene, gray_scene, lab_of, rounded, scene, served
 from make_images import adobe_like_profile

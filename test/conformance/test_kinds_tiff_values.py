@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the numbers and colours of TIFFs mean: quantities and their ranges, Lab, profiles, YCbCr, old-style JPEG, SGILog."""
-import io
 import itertools
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image as Picture
 
 from kinds import Kind, check, deep_scene, gray_scene, in_srgb, lab_of, printed, rounded, scene, served
 from make_images import adobe_like_profile
 from profiles import gray_profile, ink_profile
-from tiff_kinds import FLOAT as REAL, SIGNED, UNSIGNED, layout
+from tiff_kinds import FLOAT as REAL, SIGNED, layout
 from writers import DOUBLE, LONG, RATIONAL, SHORT, UNDEFINED, jpeg_of, page, shrink, tiff, ycc
 
 WHITE, BLACK, RGB, CMYK, YCBCR, CIELAB, ICCLAB, LOGL, LOGLUV = 0, 1, 2, 5, 6, 8, 9, 32844, 32845

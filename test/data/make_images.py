@@ -239,7 +239,7 @@ def make_unsupported(folder):
     folder = os.path.join(folder, "unsupported")
     os.makedirs(folder, exist_ok=True)
     small = board(60, 44, 0)
-    image, gray = Image.fromarray(small), np.asarray(Image.fromarray(small).convert("L"))
+    gray = np.asarray(Image.fromarray(small).convert("L"))
     base = jpeg_of(small, 1, 1)
     frame = base.index(b"\xff\xc0")
 

@@ -13,7 +13,6 @@ import pytest
 from bench import NO_CACHE, Bench, ab, in_parallel, sample
 from PIL import Image
 from stack import Stack, alive, wait_for
-from web import Client
 
 ALL_GOOD = (5000, 0, 0)
 URIS = ["full/!200,200/0/default.jpg", "0,0,256,256/256,256/0/default.jpg", "100,50,400,300/!100,100/0/gray.jpg",
