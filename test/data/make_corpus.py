@@ -9,6 +9,8 @@ import sys
 from PIL import Image, PngImagePlugin
 
 from make_images import adobe_like_profile, board, exif, interlaced_png
+from pngs import GRAY as PNG_GRAY
+from pngs import RGB, chunk, icc_chunk, png
 from writers import SHORT, UNDEFINED, jpeg, jpeg_of, jpeg_tables, page, segment, shrink, tiff, ycc
 
 W, H = 61, 43
@@ -109,6 +111,13 @@ def pngs():
     yield "colour-key", pil("PNG", image, transparency=(1, 2, 3))
     yield "sixteen-bit", pil("PNG", Image.fromarray(GRAY.astype("uint16") * 257))
     yield "interlaced", interlaced_png(PICTURE)
+    little, deep = PICTURE[:21, :30], PICTURE[:21, :30].astype("uint16") * 257
+    yield "gamma", png(little, RGB, 8, chunk(b"cHRM", bytes(range(32))) + chunk(b"gAMA", b"\0\1\x86\xa0"))
+    yield "coded", png(little, RGB, 8, chunk(b"cICP", b"\x09\x0e\0\1") + chunk(b"sRGB", b"\0"))
+    yield "profile", png(little, RGB, 8, icc_chunk(adobe_like_profile()))
+    yield "deep-interlaced", png(deep, RGB, 16, chunk(b"tRNS", deep[5, 5].astype(">u2").tobytes()), interlaced=True)
+    yield "two-bits", png(GRAY[:21, :30] >> 6, PNG_GRAY, 2, chunk(b"tRNS", b"\0\1"), interlaced=True)
+    yield "moving", png(little, RGB, 8, chunk(b"acTL", b"\0\0\0\1\0\0\0\0"), after=chunk(b"fdAT", bytes(40)))
 
 
 def webps():
