@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 from make_images import adobe_like_profile, board, exif, interlaced_png
 from pngs import GRAY as PNG_GRAY
 from pngs import RGB, chunk, icc_chunk, png
+from webps import animated
 from writers import SHORT, UNDEFINED, jpeg, jpeg_of, jpeg_tables, page, segment, shrink, tiff, ycc
 
 W, H = 61, 43
@@ -130,6 +131,8 @@ def webps():
     yield "lossless", pil("WEBP", image, lossless=True)
     yield "alpha", pil("WEBP", clear, quality=50, exif=block.tobytes(), xmp=b"<x/>", icc_profile=b"none")
     yield "animated", pil("WEBP", image, save_all=True, append_images=[clear.rotate(90)], duration=100)
+    yield "offset", animated(W + 9, H + 8, 0, [(pil("WEBP", image, lossless=True), 8, 6, W, H, 1)])
+    yield "cut", pil("WEBP", clear, quality=50)[:-300]
 
 
 def main(folder):
