@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pixels.h"
 
+#include <string.h>
+
 /* Where both have samples along one axis. */
 static bool meet(uint64_t at, uint64_t n, uint64_t other, uint64_t m, uint32_t *both, uint32_t *both_n)
 {
@@ -111,6 +113,16 @@ void image_get_bits(const struct image *image, uint32_t row, uint8_t *bits)
 		for (uint32_t k = 0; k < 8; k++)
 			byte = byte << 1 | (x + k < p->w && from[x + k] >= 128);
 		bits[x / 8] = (uint8_t)byte;
+	}
+}
+
+void image_whiten(struct image *image)
+{
+	for (int i = 0; i < image_planes(image); i++) {
+		const struct plane *p = &image->plane[i];
+		bool opacity = i == image->n;
+		int value = image->model == MODEL_CMYK && !opacity ? 0 : image->model == MODEL_LAB && i && !opacity ? 128 : 255;
+		memset(p->at, value, p->stride * p->h);
 	}
 }
 

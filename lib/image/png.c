@@ -251,8 +251,7 @@ static bool read_region(struct arena *a, struct arena *scratch, struct reader *r
 		png_set_crc_action(r->png, PNG_CRC_QUIET_USE, PNG_CRC_DEFAULT);
 		/* What is read at once is lost where the file ends within. */
 		png_set_compression_buffer_size(r->png, 64);
-		for (int i = 0; i < image_planes(out); i++)
-			memset(out->plane[i].at, 255, out->plane[i].stride * out->plane[i].h);
+		image_whiten(out);
 	}
 	return read_pixels(scratch, r, p, w, out, err);
 }
