@@ -7,7 +7,7 @@ import pytest
 from bmps import ALPHA_BITFIELDS, BITFIELDS, CORE, OS2, RLE4, RLE8, V1, V2, V3, V4, V5, bmp, numbers, run_lengths
 from make_images import adobe_like_profile
 
-from kinds import Kind, Refusal, check, check_refusal, deep_scene, gray_scene, near, rounded, scene, served, shown
+from kinds import Kind, Refusal, check, check_refusal, deep_scene, gray_scene, near, scene, served, shown
 
 MASKS32 = (0xFF0000, 0xFF00, 0xFF)
 MASKS565 = (0xF800, 0x7E0, 0x1F)
@@ -83,7 +83,8 @@ def true_colours():
         yield Kind(f"masks32-{header}.bmp", bmp(whole, 32, header, BITFIELDS, masks=MASKS32), picture)
     ten = numbers(picture, (20, 10, 0), (10, 10, 10))
     yield Kind("masks-ten.bmp", bmp(ten, 32, V1, BITFIELDS, masks=(0x3FF00000, 0xFFC00, 0x3FF)), picture)
-    yield Kind("masks-rgbx.bmp", bmp(numbers(picture, (24, 16, 8), (8, 8, 8)), 32, V1, BITFIELDS, masks=(0xFF000000, 0xFF0000, 0xFF00)), picture)
+    rgbx = numbers(picture, (24, 16, 8), (8, 8, 8))
+    yield Kind("masks-rgbx.bmp", bmp(rgbx, 32, V1, BITFIELDS, masks=(0xFF000000, 0xFF0000, 0xFF00)), picture)
     clear = numbers(rgba, (16, 8, 0, 24), (8, 8, 8, 8))
     for header in (V3, V4, V5):
         yield Kind(f"alpha-{header}.bmp", bmp(clear, 32, header, BITFIELDS, masks=(*MASKS32, 0xFF000000)), rgba)

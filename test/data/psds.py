@@ -45,7 +45,7 @@ def psd(array, compression, layers=b"", resources=b"", mode=None, table=b"", lar
         rows = [np.packbits(array[y, :, 0].astype(np.uint8)).tobytes() for y in range(h)]
     else:
         rows = [array[y, :, c].astype(array.dtype.newbyteorder(">")).tobytes() for c in range(channels) for y in range(h)]
-    if compression:
+    if compression == 1:
         rows = [packbits(row) for row in rows]
         head += struct.pack(">H", 1) + b"".join(struct.pack(count, len(row)) for row in rows)
     else:
