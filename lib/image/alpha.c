@@ -20,6 +20,16 @@ void alpha_multiply(struct image *image)
 		}
 }
 
+static void divide_deep(const uint8_t *opacity, uint8_t *colour, uint32_t n)
+{
+	const uint16_t *alpha = (const uint16_t *)opacity;
+	uint16_t *to = (uint16_t *)colour;
+	for (uint32_t x = 0; x < n; x++) {
+		unsigned v = alpha[x] ? (to[x] * 65535u + alpha[x] / 2) / alpha[x] : 0;
+		to[x] = v > 65535 ? 65535 : (uint16_t)v;
+	}
+}
+
 void alpha_divide(struct image *image)
 {
 	const struct plane *o = &image->plane[image->n];
@@ -27,7 +37,9 @@ void alpha_divide(struct image *image)
 		for (uint32_t y = 0; y < o->h; y++) {
 			uint8_t *to = image->plane[i].at + y * image->plane[i].stride;
 			const uint8_t *alpha = o->at + y * o->stride;
-			for (uint32_t x = 0; x < o->w; x++) {
+			if (image->deep)
+				divide_deep(alpha, to, o->w);
+			for (uint32_t x = 0; !image->deep && x < o->w; x++) {
 				unsigned v = alpha[x] ? (to[x] * 255u + alpha[x] / 2) / alpha[x] : 0;
 				to[x] = v > 255 ? 255 : (uint8_t)v;
 			}

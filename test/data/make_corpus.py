@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from bmps import BITFIELDS, RLE8, V5, bmp, run_lengths
+from heifs import coded, heif, imir, irot, nclx
 from make_images import adobe_like_profile, board, exif, interlaced_png
 from pngs import GRAY as PNG_GRAY
 from pngs import RGB, chunk, icc_chunk, png
@@ -157,9 +158,19 @@ def plains():
     yield "clear-packed.psd", psd(np.dstack([little, little[..., 0]]), 1, layers=struct.pack(">Ih", 12, -1) + bytes(8))
 
 
+def heifs():
+    """What is not in the folder yet by other ways."""
+    square = np.ascontiguousarray(board(64, 64, 2))
+    deep = png(square.astype("uint16") * 257, RGB, 16)
+    for kind in ("avif", "heic"):
+        tile = coded(square, kind, "-q", "20")
+        yield f"four.{kind}", heif(120, 100, [tile] * 4, 2, 64, 64, (irot(1), imir(0), nclx(12, 13, 6, 1)), kind)
+        yield f"twelve-bits.{kind}", coded(deep, kind, "-q", "20", "-b", "12")
+
+
 def main(folder):
     for target, seeds in (("fuzz_jpeg", jpegs()), ("fuzz_tiff", tiffs()), ("fuzz_png", pngs()), ("fuzz_webp", webps()),
-                          ("fuzz_plain", plains())):
+                          ("fuzz_plain", plains()), ("fuzz_heif", heifs())):
         os.makedirs(os.path.join(folder, target), exist_ok=True)
         for name, data in seeds:
             if len(data) > 8192:
