@@ -8,15 +8,16 @@
 #include "jpeg_write.h"
 #include "magick.h"
 #include "pdf.h"
+#include "plain.h"
 #include "png.h"
 #include "tif.h"
 #include "tiff_read.h"
 #include "webp.h"
 
 const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &jp2_decoder,  &png_decoder,
-					   &webp_decoder, &heif_decoder, &magick_decoder, NULL};
+					   &webp_decoder, &heif_decoder, &magick_decoder, &plain_decoder, NULL};
 
-const char *const image_suffixes[] = {"jpg", "jpeg", "tif", "tiff", "jp2", "j2k", "png", "webp", "gif", "bmp", "psd",
+const char *const image_suffixes[] = {"jpg", "jpeg", "tif", "tiff", "jp2", "j2k", "png", "webp", "gif", "bmp", "psd", "psb",
 				      "pnm", "pbm", "pgm", "ppm", "pam", "heic", "avif", NULL};
 
 static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder, &webp_encoder, &tif_encoder,

@@ -4,14 +4,13 @@
 #include <libheif/heif.h>
 
 #include "alpha.h"
+#include "coded_colour.h"
 #include "heif_boxes.h"
 
-/* What is held at once, measured: the decoder's frames, the samples as coded, and as RGBA. */
+/* What is held at once, measured: the decoder's frames, the samples as coded, and as RGBA. Twice that of more than 8 bits. */
 #define DECODE_PIXEL_BYTES 24
 #define ENCODE_PIXEL_BYTES 40
 #define FIXED_BYTES (UINT64_C(16) << 20)
-#define TRANSFER_PQ 16
-#define TRANSFER_HLG 18
 
 static struct heif_options configured = {.memory_bytes = UINT64_C(1) << 30};
 
@@ -28,6 +27,7 @@ bool heif_knows_format(const char *name)
 struct heif_file {
 	struct heif_context *context;
 	struct heif_image_handle *handle;
+	bool deep;
 };
 
 static bool blame(struct heif_error e, struct error *err)
@@ -88,19 +88,27 @@ static bool heif_knows(const uint8_t *head, size_t n)
 	       heif_have_decoder_for_format(*format == 'a' ? heif_compression_AV1 : heif_compression_HEVC);
 }
 
-/* Brightness beyond what a screen shows needs tone mapping. */
-static bool check_range(const struct heif_file *f, struct error *err)
+/* Brightness beyond what a screen shows needs tone mapping. Without a code for the colours they are sRGB. */
+static bool read_code(struct arena *a, const struct heif_file *f, struct picture *p, struct error *err)
 {
 	struct heif_color_profile_nclx *nclx = NULL;
 	struct heif_error e = heif_image_handle_get_nclx_color_profile(f->handle, &nclx);
+	int primaries = e.code == heif_error_Ok ? (int)nclx->color_primaries : 0;
 	int transfer = e.code == heif_error_Ok ? (int)nclx->transfer_characteristics : 0;
+	struct encoding encoding;
+	struct str icc = {0};
 	heif_nclx_color_profile_free(nclx);
 	if (transfer == TRANSFER_PQ || transfer == TRANSFER_HLG)
 		return fail(err, 501, REASON_UNSUPPORTED, "This kind of image is not supported.", "transfer characteristics %d",
 			    transfer);
+	if (coded_colour(primaries, transfer, &encoding) && !encoding_profile(a, MODEL_RGB, &encoding, &icc, err))
+		return false;
+	p->icc = (const uint8_t *)icc.at;
+	p->icc_bytes = icc.n;
 	return true;
 }
 
+/* It counts more than the code. */
 static bool read_profile(struct arena *a, const struct heif_file *f, struct picture *p, struct error *err)
 {
 	size_t n = heif_image_handle_get_raw_color_profile_size(f->handle);
@@ -111,6 +119,7 @@ static bool read_profile(struct arena *a, const struct heif_file *f, struct pict
 		return false;
 	p->icc = icc;
 	p->icc_bytes = n;
+	p->facts.gray = n > 20 && memcmp(icc + 16, "GRAY", 4) == 0;
 	return true;
 }
 
@@ -128,7 +137,7 @@ static bool read_header(struct arena *a, struct heif_file *f, struct picture *p,
 	if (!heif_references_end((struct str){(char *)bytes, n}))
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "pictures that are made of themselves");
 	return blame(heif_context_read_from_memory_without_copy(f->context, bytes, n, NULL), err) &&
-	       blame(heif_context_get_primary_image_handle(f->context, &f->handle), err) && check_range(f, err) &&
+	       blame(heif_context_get_primary_image_handle(f->context, &f->handle), err) && read_code(a, f, p, err) &&
 	       read_profile(a, f, p, err);
 }
 
@@ -151,32 +160,88 @@ static bool heif_open(struct arena *a, uint32_t page, struct picture *p, struct 
 	p->stored_w = (uint32_t)w;
 	p->stored_h = (uint32_t)h;
 	p->facts.alpha = heif_image_handle_has_alpha_channel(f->handle);
+	f->deep = heif_image_handle_get_luma_bits_per_pixel(f->handle) > 8;
 	return true;
+}
+
+static enum model model_of(const struct picture *p)
+{
+	return p->facts.gray ? MODEL_GRAY : MODEL_RGB;
 }
 
 static uint64_t heif_memory(const struct picture *p, const struct wants *w)
 {
+	const struct heif_file *f = p->codec;
 	struct rect part = decoder_cover(p, w, 1, 1, 0, 0);
 	uint64_t coded = (uint64_t)p->stored_w * p->stored_h * DECODE_PIXEL_BYTES;
-	return coded + p->source->validator.length + image_bytes(MODEL_RGB, p->facts.alpha, part) + FIXED_BYTES;
+	return (coded + image_bytes(model_of(p), p->facts.alpha, part)) * (f->deep ? 2 : 1) + p->source->validator.length +
+	       FIXED_BYTES;
 }
 
-static bool put_pixels(struct arena *a, const struct picture *p, const struct wants *w, struct heif_image *decoded,
-		       struct image *out, struct error *err)
+static const uint8_t *get_pixels(const struct picture *p, const struct heif_image *decoded, int *stride, struct error *err)
 {
+	const uint8_t *at = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, stride);
+	if (!at || heif_image_get_width(decoded, heif_channel_interleaved) != (int)p->stored_w ||
+	    heif_image_get_height(decoded, heif_channel_interleaved) != (int)p->stored_h) {
+		fail(err, 500, REASON_DAMAGED, "The image is damaged.", "libheif's picture is not what the header says");
+		return NULL;
+	}
+	return at;
+}
+
+/* Samples of that many bits in the whole range of 16. */
+static void stretch(const uint16_t *from, uint16_t *to, size_t n, int bits)
+{
+	uint32_t most = (1u << bits) - 1;
+	for (size_t i = 0; i < n; i++)
+		to[i] = (uint16_t)(((from[i] < most ? from[i] : most) * 65535u + most / 2) / most);
+}
+
+/* Gray comes as three equal colours. */
+static void gather(const uint8_t *from, uint8_t *to, uint32_t n, int channels, size_t bytes)
+{
+	for (uint32_t x = 0; x < n; x++, from += (size_t)channels * bytes) {
+		memcpy(to, from, bytes);
+		to += bytes;
+		if (channels == 4)
+			memcpy(to, from + 3 * bytes, bytes);
+		to += channels == 4 ? bytes : 0;
+	}
+}
+
+static bool put_pixels(struct arena *a, struct arena *scratch, const struct picture *p, const struct wants *w,
+		       const struct heif_image *decoded, struct image *out, struct error *err)
+{
+	const struct heif_file *f = p->codec;
 	struct rect part = decoder_cover(p, w, 1, 1, 0, 0);
 	int stride, channels = p->facts.alpha ? 4 : 3;
-	const uint8_t *at = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, &stride);
-	if (!at || heif_image_get_width(decoded, heif_channel_interleaved) != (int)p->stored_w ||
-	    heif_image_get_height(decoded, heif_channel_interleaved) != (int)p->stored_h)
-		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "libheif's picture is not what the header says");
-	if (!image_alloc(a, out, MODEL_RGB, p->facts.alpha, part, err))
+	size_t bytes = f->deep ? 2 : 1, samples = (size_t)part.w * (size_t)channels;
+	const uint8_t *at = get_pixels(p, decoded, &stride, err);
+	if (!at || !(f->deep ? image_alloc_deep : image_alloc)(a, out, model_of(p), p->facts.alpha, part, err))
 		return false;
-	for (uint32_t y = 0; y < part.h; y++)
-		image_put_part(out, 0, y, at + ((size_t)part.y + y) * (size_t)stride + (size_t)part.x * (size_t)channels, part.w, channels);
-	if (heif_image_is_premultiplied_alpha(decoded))
-		alpha_divide(out);
+	int bits = heif_image_get_bits_per_pixel_range(decoded, heif_channel_interleaved);
+	uint8_t *row = arena_alloc(scratch, samples * bytes), *gray = arena_alloc(scratch, samples * bytes);
+	for (uint32_t y = 0; y < part.h; y++) {
+		const uint8_t *from = at + ((size_t)part.y + y) * (size_t)stride + (size_t)part.x * (size_t)channels * bytes;
+		if (f->deep) {
+			stretch((const uint16_t *)from, (uint16_t *)row, samples, bits);
+			from = row;
+		}
+		if (p->facts.gray)
+			gather(from, gray, part.w, channels, bytes);
+		image_put_part(out, 0, y, p->facts.gray ? gray : from, part.w, p->facts.gray ? image_planes(out) : channels);
+	}
 	return true;
+}
+
+static enum heif_chroma chroma_of(const struct picture *p)
+{
+	const struct heif_file *f = p->codec;
+	if (!f->deep)
+		return p->facts.alpha ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB;
+	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+		return p->facts.alpha ? heif_chroma_interleaved_RRGGBBAA_LE : heif_chroma_interleaved_RRGGBB_LE;
+	return p->facts.alpha ? heif_chroma_interleaved_RRGGBBAA_BE : heif_chroma_interleaved_RRGGBB_BE;
 }
 
 static bool heif_read(struct arena *a, const struct picture *p, const struct wants *w, struct image *out,
@@ -186,15 +251,16 @@ static bool heif_read(struct arena *a, const struct picture *p, const struct wan
 	struct heif_decoding_options *options = heif_decoding_options_alloc();
 	struct heif_image *decoded = NULL;
 	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes};
-	options->convert_hdr_to_8bit = 1;
 	options->strict_decoding = 1;
 	/* Where it is there: dav1d, as quick, makes pictures of damaged frames, leaks, and prints. */
 	options->decoder_id = "aom";
-	struct heif_error e = heif_decode_image(f->handle, &decoded, heif_colorspace_RGB,
-						p->facts.alpha ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB,
-						options);
+	struct heif_error e = heif_decode_image(f->handle, &decoded, heif_colorspace_RGB, chroma_of(p), options);
 	heif_decoding_options_free(options);
-	bool ok = blame(e, err) && put_pixels(a, p, w, decoded, out, err);
+	struct arena *scratch = arena_open();
+	bool ok = blame(e, err) && put_pixels(a, scratch, p, w, decoded, out, err);
+	arena_close(scratch);
+	if (ok && heif_image_is_premultiplied_alpha(decoded))
+		alpha_divide(out);
 	if (decoded)
 		heif_image_release(decoded);
 	return ok;

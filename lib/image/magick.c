@@ -11,7 +11,7 @@
 
 #include "../base/deadline.h"
 #include "../base/log.h"
-#include "magick_formats.h"
+#include "gif_head.h"
 #include "palette.h"
 
 /*
@@ -30,16 +30,13 @@ void magick_configure(const struct magick_options *options)
 
 bool magick_knows_format(const char *name)
 {
-	for (size_t i = 0; i < n_magick_formats; i++)
-		if (strcmp(magick_formats[i].name, name) == 0)
-			return true;
-	return false;
+	return strcmp(name, "gif") == 0;
 }
 
-static bool is_allowed(const struct magick_format *f)
+static bool is_allowed(void)
 {
 	for (const char *const *name = configured.formats; name && *name; name++)
-		if (strcmp(*name, f->name) == 0)
+		if (magick_knows_format(*name))
 			return true;
 	return !configured.formats;
 }
@@ -137,14 +134,8 @@ static void write_rights(struct buf *b)
 	buf_text(b, "<policymap>");
 	for (size_t i = 0; i < sizeof domains / sizeof *domains; i++)
 		buf_printf(b, "<policy domain=\"%s\" rights=\"none\" pattern=\"*\"/>", domains[i]);
-	for (size_t i = 0; i < n_magick_formats; i++) {
-		const char *coder = magick_formats[i].coder;
-		bool both = strcmp(coder, "GIF") == 0;
-		if (!both && !is_allowed(&magick_formats[i]))
-			continue;
-		buf_printf(b, "<policy domain=\"module\" rights=\"read|write\" pattern=\"%s\"/>", coder);
-		buf_printf(b, "<policy domain=\"coder\" rights=\"%s\" pattern=\"%s\"/>", both ? "read|write" : "read", coder);
-	}
+	buf_text(b, "<policy domain=\"module\" rights=\"read|write\" pattern=\"GIF\"/>");
+	buf_text(b, "<policy domain=\"coder\" rights=\"read|write\" pattern=\"GIF\"/>");
 	buf_text(b, "</policymap>");
 }
 
@@ -211,85 +202,45 @@ static bool blame(const ExceptionInfo *e, struct error *err)
 
 /* Reading */
 
-struct magick_file {
-	const struct magick_format *format;
-	struct magick_header header;
-};
-
-static const struct magick_format *find_format(const uint8_t *head, size_t n)
-{
-	for (size_t i = 0; i < n_magick_formats; i++)
-		if (magick_formats[i].knows(head, n))
-			return &magick_formats[i];
-	return NULL;
-}
-
 static bool magick_knows(const uint8_t *head, size_t n)
 {
-	const struct magick_format *f = find_format(head, n);
-	return f && is_allowed(f);
-}
-
-static bool read_profile(struct arena *a, struct picture *p, const struct magick_header *h, struct error *err)
-{
-	if (!h->icc_bytes || h->icc_bytes > 16 << 20)
-		return true;
-	uint8_t *icc = arena_block(a, h->icc_bytes, err);
-	p->icc = icc;
-	p->icc_bytes = h->icc_bytes;
-	return icc && source_read(p->source, icc, h->icc_bytes, h->icc_offset, err);
+	return gif_knows(head, n) && is_allowed();
 }
 
 static bool magick_open(struct arena *a, uint32_t page, struct picture *p, struct error *err)
 {
-	struct magick_file *f = arena_new(a, struct magick_file);
-	uint8_t head[DECODER_HEAD_BYTES];
-	int64_t n = source_read_up_to(p->source, head, sizeof head, 0, err);
-	if (n < 0)
-		return false;
-	f->format = find_format(head, (size_t)n);
+	struct gif_header *h = arena_new(a, struct gif_header);
 	if (page != 1)
 		return fail(err, 404, REASON_NOT_FOUND, "There is no such page.", "page %u", page);
-	if (!f->format || !f->format->parse(p->source, &f->header, err) || !read_profile(a, p, &f->header, err))
+	if (!gif_parse(p->source, h, err))
 		return false;
-	p->codec = f;
-	p->stored_w = f->header.w;
-	p->stored_h = f->header.h;
-	p->facts.format = f->format->name;
-	p->facts.gray = f->header.gray;
-	p->facts.alpha = f->header.alpha;
+	p->codec = h;
+	p->stored_w = h->w;
+	p->stored_h = h->h;
+	p->facts.gray = h->gray;
+	p->facts.alpha = h->alpha;
 	return true;
 }
 
-static enum model model_of(const struct magick_header *h)
+static enum model model_of(const struct gif_header *h)
 {
 	return h->gray ? MODEL_GRAY : MODEL_RGB;
 }
 
-static uint64_t blob_bytes(const struct picture *p, const struct magick_header *h)
-{
-	uint64_t length = p->source->validator.length;
-	return h->prefix_bytes + (length > h->tail ? length - h->tail : 0);
-}
-
 static uint64_t magick_memory(const struct picture *p, const struct wants *w)
 {
-	const struct magick_header *h = &((const struct magick_file *)p->codec)->header;
+	const struct gif_header *h = p->codec;
 	struct rect part = decoder_cover(p, w, 1, 1, 0, 0);
-	return (uint64_t)h->frame.w * h->frame.h * PIXEL_BYTES + blob_bytes(p, h) +
+	return (uint64_t)h->frame.w * h->frame.h * PIXEL_BYTES + p->source->validator.length +
 	       image_bytes(model_of(h), h->alpha, part) + FIXED_BYTES;
 }
 
-static bool read_blob(struct arena *a, const struct picture *p, const struct magick_header *h, struct str *blob,
-		      struct error *err)
+static bool read_blob(struct arena *a, const struct picture *p, struct str *blob, struct error *err)
 {
-	size_t n = blob_bytes(p, h);
-	uint8_t *at = arena_block(a, n, err);
-	if (!at)
-		return false;
-	memcpy(at, h->prefix, h->prefix_bytes);
-	*blob = (struct str){(char *)at, n};
-	return source_read(p->source, at + h->prefix_bytes, n - h->prefix_bytes, h->tail, err);
+	size_t n = p->source->validator.length;
+	char *at = arena_block(a, n, err);
+	*blob = (struct str){at, n};
+	return at && source_read(p->source, at, n, 0, err);
 }
 
 static MagickBooleanType on_progress(const char *text, const MagickOffsetType at, const MagickSizeType n, void *err)
@@ -300,11 +251,11 @@ static MagickBooleanType on_progress(const char *text, const MagickOffsetType at
 	return deadline_check(err) ? MagickTrue : MagickFalse;
 }
 
-static Image *decode(const struct magick_format *format, struct str blob, ExceptionInfo *e, struct error *err)
+static Image *decode(struct str blob, ExceptionInfo *e, struct error *err)
 {
 	ImageInfo *info = AcquireImageInfo();
 	SetImageInfoProgressMonitor(info, on_progress, err);
-	CopyMagickString(info->magick, format->coder, MaxTextExtent);
+	CopyMagickString(info->magick, "GIF", MaxTextExtent);
 	info->scene = 0;
 	info->number_scenes = 1;
 	Image *image = BlobToImage(info, blob.at, blob.n, e);
@@ -312,7 +263,7 @@ static Image *decode(const struct magick_format *format, struct str blob, Except
 	return image;
 }
 
-static bool check_image(const Image *image, const ExceptionInfo *e, const struct magick_header *h, struct error *err)
+static bool check_image(const Image *image, const ExceptionInfo *e, const struct gif_header *h, struct error *err)
 {
 	if (!blame(e, err) || (image && !blame(&image->exception, err)))
 		return false;
@@ -340,7 +291,7 @@ static void take_pixels(const PixelPacket *from, uint32_t n, int colours, bool a
 }
 
 /* The frame into the planes, which cover a part of the picture and are clear where no frame is. */
-static bool put_frame(struct arena *a, const Image *image, const struct magick_header *h, struct rect part,
+static bool put_frame(struct arena *a, const Image *image, const struct gif_header *h, struct rect part,
 		      struct image *out, ExceptionInfo *e)
 {
 	struct rect both;
@@ -360,13 +311,12 @@ static bool put_frame(struct arena *a, const Image *image, const struct magick_h
 static bool read_pixels(struct arena *a, struct arena *scratch, const struct picture *p, const struct wants *w,
 			ExceptionInfo *e, struct image *out, struct error *err)
 {
-	const struct magick_file *f = p->codec;
-	const struct magick_header *h = &f->header;
+	const struct gif_header *h = p->codec;
 	struct rect part = decoder_cover(p, w, 1, 1, 0, 0);
 	struct str blob;
-	if (!read_blob(scratch, p, h, &blob, err))
+	if (!read_blob(scratch, p, &blob, err))
 		return source_blame(p->source, err);
-	Image *image = decode(f->format, blob, e, err);
+	Image *image = decode(blob, e, err);
 	bool ok = deadline_check(err) && check_image(image, e, h, err) && image_alloc(a, out, model_of(h), h->alpha, part, err) &&
 		  (put_frame(scratch, image, h, part, out, e) || out_of_memory(err));
 	if (image)
@@ -377,7 +327,7 @@ static bool read_pixels(struct arena *a, struct arena *scratch, const struct pic
 static bool magick_read(struct arena *a, const struct picture *p, const struct wants *w, struct image *out,
 			struct error *err)
 {
-	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes};
+	*out = (struct image){0};
 	if (!start(err))
 		return false;
 	struct arena *scratch = arena_open();
@@ -389,7 +339,7 @@ static bool magick_read(struct arena *a, const struct picture *p, const struct w
 }
 
 const struct decoder magick_decoder = {
-	.name = "magick",
+	.name = "gif",
 	.knows = magick_knows,
 	.open = magick_open,
 	.memory = magick_memory,

@@ -90,7 +90,7 @@ void image_put_part(struct image *image, uint32_t x, uint32_t row, const void *s
 	}
 }
 
-void image_whiten(struct image *image, int i, struct rect samples)
+void image_whiten_part(struct image *image, int i, struct rect samples)
 {
 	bool chroma = i && i < image->n && (image->model == MODEL_YCC || image->model == MODEL_LAB);
 	uint8_t white = chroma ? 128 : image->model == MODEL_CMYK && i < image->n ? 0 : 255;
@@ -98,6 +98,12 @@ void image_whiten(struct image *image, int i, struct rect samples)
 	size_t bytes = image->deep ? 2 : 1;
 	for (uint32_t y = samples.y; y < samples.y + samples.h; y++)
 		memset(image->plane[i].at + y * image->plane[i].stride + samples.x * bytes, white, samples.w * bytes);
+}
+
+void image_whiten(struct image *image)
+{
+	for (int i = 0; i < image_planes(image); i++)
+		image_whiten_part(image, i, (struct rect){0, 0, image->plane[i].w, image->plane[i].h});
 }
 
 const uint8_t *image_get_row(const struct image *image, uint32_t row, uint8_t *room)

@@ -80,6 +80,9 @@ bool image_alloc_deep(struct arena *a, struct image *out, enum model model, bool
  * as planes, or more. */
 void image_put_part(struct image *image, uint32_t x, uint32_t row, const void *samples, uint32_t n, int channels);
 
+/* White and opaque; not for YCbCr. */
+void image_whiten(struct image *image);
+
 /* That row of the planes, of equal geometry and 8 bits, interleaved: into room for image_planes samples a pixel, or, of one plane,
  * where it is. */
 const uint8_t *image_get_row(const struct image *image, uint32_t row, uint8_t *room);
@@ -88,7 +91,7 @@ const uint8_t *image_get_row(const struct image *image, uint32_t row, uint8_t *r
 void image_get_bits(const struct image *image, uint32_t row, uint8_t *bits);
 
 /* Makes these samples of plane i white, or opaque. */
-void image_whiten(struct image *image, int i, struct rect samples);
+void image_whiten_part(struct image *image, int i, struct rect samples);
 
 /* Bytes that image_alloc takes for 8-bit samples; deep ones take twice as many. */
 uint64_t image_bytes(enum model model, bool alpha, struct rect part);

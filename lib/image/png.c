@@ -8,6 +8,7 @@
 #include <png.h>
 
 #include "metadata.h"
+#include "png_colour.h"
 
 #define CHUNK_MAX_BYTES (16 << 20)
 #define BLOCK_MAX_BYTES (64 << 20)
@@ -19,6 +20,7 @@ struct reader {
 	uint64_t offset;
 	png_structp png;
 	png_infop info;
+	uint8_t *passes;               /* all rows of an interlaced picture */
 };
 
 /* The codec's own facts. */
@@ -83,6 +85,8 @@ static struct reader *reader_open(struct arena *a, struct source *source, struct
 	png_set_user_limits(r->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
 	png_set_chunk_cache_max(r->png, 1000);
 	png_set_chunk_malloc_max(r->png, CHUNK_MAX_BYTES);
+	/* png_colour.h looks at them; libpng lets one of these chunks spoil the others. */
+	png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, (png_const_bytep) "gAMA\0cHRM\0sRGB", 3);
 	return r;
 }
 
@@ -156,7 +160,7 @@ static bool png_open(struct arena *a, uint32_t page, struct picture *p, struct e
 		ok = true;
 	}
 	arena_close(scratch);
-	return ok;
+	return ok && png_colour_find(a, p, err);
 }
 
 static struct rect png_cover(const struct picture *p, const struct wants *w)
@@ -173,30 +177,60 @@ static uint64_t png_read_memory(const struct picture *p, const struct wants *w)
 		row * (file->interlaced ? (uint64_t)p->stored_h : 4)) * bytes + (1 << 20);
 }
 
-/* One row after the other; of an interlaced file all rows in each of its passes. */
-static bool read_rows(struct arena *scratch, struct reader *r, const struct picture *p, struct rect part,
-		      struct image *out, struct error *err)
+static size_t pixel_bytes(const struct png_file *file)
+{
+	return (size_t)file->channels * (file->deep ? 2 : 1);
+}
+
+/* Until the passes are complete, in each row what libpng has in their coarse squares. */
+static void read_passes(struct reader *r, const struct picture *p, int passes, bool recover)
+{
+	size_t row_bytes = p->stored_w * pixel_bytes(p->codec);
+	if (recover)
+		memset(r->passes, 255, row_bytes * p->stored_h);
+	while (passes--)
+		for (uint32_t y = 0; y < p->stored_h; y++)
+			png_read_row(r->png, recover ? NULL : r->passes + y * row_bytes,
+				     recover ? r->passes + y * row_bytes : NULL);
+}
+
+static void put_passes(const struct reader *r, const struct picture *p, struct rect part, struct image *out)
+{
+	const struct png_file *file = p->codec;
+	for (uint32_t y = 0; y < part.h; y++)
+		image_put_part(out, 0, y, r->passes + ((size_t)(y + part.y) * p->stored_w + part.x) * pixel_bytes(file), part.w,
+			       file->channels);
+}
+
+static void read_rows(struct reader *r, const struct picture *p, struct rect part, uint8_t *row, struct image *out)
+{
+	const struct png_file *file = p->codec;
+	for (uint32_t y = 0; y < part.y + part.h; y++) {
+		png_read_row(r->png, row, NULL);
+		if (y >= part.y)
+			image_put_part(out, 0, y - part.y, row + part.x * pixel_bytes(file), part.w, file->channels);
+	}
+}
+
+static bool read_pixels(struct arena *scratch, struct reader *r, const struct picture *p, const struct wants *w,
+			struct image *out, struct error *err)
 {
 	const struct png_file *file = p->codec;
 	int passes = png_set_interlace_handling(r->png);
 	png_read_update_info(r->png, r->info);
 	size_t row_bytes = png_get_rowbytes(r->png, r->info);
-	size_t pixel_bytes = (size_t)file->channels * (file->deep ? 2 : 1);
-	if (row_bytes != p->stored_w * pixel_bytes)
+	if (row_bytes != p->stored_w * pixel_bytes(file) || (passes > 1) != file->interlaced)
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "the file changed while it was read");
 
-	uint32_t kept = file->interlaced ? p->stored_h : 1;
-	uint8_t *rows = arena_block(scratch, row_bytes * kept, err);
+	uint8_t *rows = arena_block(scratch, row_bytes * (file->interlaced ? p->stored_h : 1), err);
 	if (!rows)
 		return false;
-	for (int pass = 0; pass < passes; pass++) {
-		uint32_t end = file->interlaced ? p->stored_h : part.y + part.h;
-		for (uint32_t y = 0; y < end; y++) {
-			uint8_t *row = rows + (file->interlaced ? y * row_bytes : 0);
-			png_read_row(r->png, row, NULL);
-			if (pass == passes - 1 && y >= part.y && y < part.y + part.h)
-				image_put_part(out, 0, y - part.y, row + part.x * pixel_bytes, part.w, file->channels);
-		}
+	if (file->interlaced) {
+		r->passes = rows;
+		read_passes(r, p, passes, w->recover);
+		put_passes(r, p, png_cover(p, w), out);
+	} else {
+		read_rows(r, p, png_cover(p, w), rows, out);
 	}
 	return true;
 }
@@ -210,9 +244,27 @@ static bool read_region(struct arena *a, struct arena *scratch, struct reader *r
 	if (png_get_image_width(r->png, r->info) != p->stored_w || png_get_image_height(r->png, r->info) != p->stored_h)
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "the file changed while it was read");
 	set_conversions(r);
-	return (file->deep ? image_alloc_deep : image_alloc)(a, out, p->facts.gray ? MODEL_GRAY : MODEL_RGB, p->facts.alpha,
-							     part, err) &&
-	       read_rows(scratch, r, p, part, out, err);
+	if (!(file->deep ? image_alloc_deep : image_alloc)(a, out, p->facts.gray ? MODEL_GRAY : MODEL_RGB, p->facts.alpha,
+							   part, err))
+		return false;
+	if (w->recover) {
+		png_set_crc_action(r->png, PNG_CRC_QUIET_USE, PNG_CRC_DEFAULT);
+		/* What is read at once is lost where the file ends within. */
+		png_set_compression_buffer_size(r->png, 64);
+		image_whiten(out);
+	}
+	return read_pixels(scratch, r, p, w, out, err);
+}
+
+/* After an error of libpng or of the source. */
+static bool recover(const struct reader *r, const struct picture *p, const struct wants *w, struct image *out,
+		    const struct error *err)
+{
+	if (!w->recover || !out->n || p->source->has_failed || err->reason != REASON_DAMAGED)
+		return false;
+	if (r->passes)
+		put_passes(r, p, png_cover(p, w), out);
+	return true;
 }
 
 static bool png_read(struct arena *a, const struct picture *p, const struct wants *w, struct image *out,
@@ -224,6 +276,8 @@ static bool png_read(struct arena *a, const struct picture *p, const struct want
 	bool ok = false;
 	if (r && setjmp(png_jmpbuf(r->png)) == 0)
 		ok = read_region(a, scratch, r, p, w, out, err);
+	else if (r)
+		ok = recover(r, p, w, out, err);
 	arena_close(scratch);
 	return ok || source_blame(p->source, err);
 }

@@ -195,3 +195,42 @@ void profile_convert(const struct conversion *c, const void *in, uint8_t *out, u
 		for (uint32_t i = 0; i < n; i++)
 			out[i] = c->curve[c->deep ? ((const uint16_t *)in)[i] : ((const uint8_t *)in)[i]];
 }
+
+static bool is_sane(const struct encoding *e)
+{
+	for (int i = 0; i < 8; i++)
+		if (!(e->xy[i / 2][i % 2] >= 0 && e->xy[i / 2][i % 2] <= 1))
+			return false;
+	return e->xy[3][1] > 0 && e->curve[0] > .05 && e->curve[0] < 20;
+}
+
+static cmsHPROFILE build(enum model model, const struct encoding *e)
+{
+	cmsToneCurve *curve = cmsBuildParametricToneCurve(NULL, 4, e->curve), *all[] = {curve, curve, curve};
+	cmsCIExyY white = {e->xy[3][0], e->xy[3][1], 1};
+	cmsCIExyYTRIPLE colours = {{e->xy[0][0], e->xy[0][1], 1}, {e->xy[1][0], e->xy[1][1], 1},
+				   {e->xy[2][0], e->xy[2][1], 1}};
+	cmsHPROFILE made = model == MODEL_GRAY ? cmsCreateGrayProfile(cmsD50_xyY(), curve)
+					       : cmsCreateRGBProfile(&white, &colours, all);
+	cmsFreeToneCurve(curve);
+	return made;
+}
+
+bool profile_make(struct arena *a, enum model model, const struct encoding *e, struct str *icc, struct error *err)
+{
+	static const uint8_t date[12] = {2000 >> 8, 2000 & 255, 0, 1, 0, 1};
+	cmsHPROFILE made = is_sane(e) ? build(model, e) : NULL;
+	cmsUInt32Number n = 0;
+	uint8_t *at = NULL;
+	*icc = (struct str){0};
+	if (!made || !cmsSaveProfileToMem(made, NULL, &n))
+		log_event("warn", "primaries that make no sense are ignored");
+	else if ((at = arena_block(a, n, err)) && cmsSaveProfileToMem(made, at, &n)) {
+		/* When it was made is no part of what it says. */
+		memcpy(at + 24, date, sizeof date);
+		*icc = (struct str){(char *)at, n};
+	}
+	if (made)
+		cmsCloseProfile(made);
+	return at || !n;
+}

@@ -2,6 +2,7 @@
 #ifndef IMAGE_PROFILE_H
 #define IMAGE_PROFILE_H
 
+#include "../base/str.h"
 #include "pixels.h"
 
 /*
@@ -19,6 +20,16 @@ struct conversion;
  * the profile. Valid until 16 others were asked for.
  */
 const struct conversion *profile_find(const struct image *image);
+
+/* How samples mean colours. Light is c v below v = d, else (a v + b)^g. */
+struct encoding {
+	double xy[4][2];               /* CIE 1931: red, green, blue, white; gray has but the curve */
+	double curve[5];               /* g, a, b, c, d; a plain power is {g, 1} */
+};
+
+/* Its profile, the same for the same encoding, for MODEL_GRAY or MODEL_RGB. Empty where the values make no sense, with a
+ * line in the log; false without memory. */
+bool profile_make(struct arena *a, enum model model, const struct encoding *e, struct str *icc, struct error *err);
 
 void profile_convert(const struct conversion *c, const void *in, uint8_t *out, uint32_t n);
 

@@ -32,7 +32,7 @@ static void whiten(struct plain *p, struct rect r, int plane)
 	struct rect samples = {r.x - p->part.x, r.y - p->part.y, r.w, r.h};
 	for (int i = 0; i < image_planes(p->out); i++)
 		if (!p->tiles.f->kind.separate || i == plane)
-			image_whiten(p->out, i, samples);
+			image_whiten_part(p->out, i, samples);
 }
 
 static bool read_tile(struct plain *p, uint32_t x, uint32_t y, int plane, struct error *err)

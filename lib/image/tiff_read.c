@@ -262,7 +262,7 @@ static bool give_up(struct tile_job *j, uint32_t x, uint32_t y, int plane, struc
 		struct plane to = place_of(j, i, x, y), *p = &j->out->plane[i];
 		size_t at = (size_t)(to.at - p->at);
 		bool chroma = i > 0 && j->f->kind.model == MODEL_YCC;
-		image_whiten(j->out, i, (struct rect){(uint32_t)(at % p->stride), (uint32_t)(at / p->stride),
+		image_whiten_part(j->out, i, (struct rect){(uint32_t)(at % p->stride), (uint32_t)(at / p->stride),
 						      l->tile_w * n / 8 / (chroma ? j->t->sub_x : 1),
 						      l->tile_h * n / 8 / (chroma ? j->t->sub_y : 1)});
 	}

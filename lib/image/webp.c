@@ -36,14 +36,17 @@ static bool damaged(struct error *err, const char *why)
 	return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "WebP: %s", why);
 }
 
-static bool demux(struct arena *a, struct str file, WebPDemuxer **out, struct error *err)
+/* Of a file that is cut off, as much as is there; *whole says whether it is. */
+static bool demux(struct arena *a, struct str file, WebPDemuxer **out, bool *whole, struct error *err)
 {
 	WebPData data = {(const uint8_t *)file.at, file.n};
-	*out = WebPDemux(&data);
+	WebPDemuxState state = WEBP_DEMUX_PARSE_ERROR;
+	*out = WebPDemuxPartial(&data, &state);
 	if (!*out)
-		return damaged(err, "its chunks are broken or incomplete");
+		return damaged(err, "its chunks are broken");
 	arena_defer(a, delete_demuxer, *out);
-	return true;
+	*whole = state == WEBP_DEMUX_DONE;
+	return state >= WEBP_DEMUX_PARSED_HEADER || damaged(err, "its header is cut short");
 }
 
 static struct str chunk(struct arena *a, WebPDemuxer *d, const char *name)
@@ -61,16 +64,28 @@ static bool webp_knows(const uint8_t *h, size_t n)
 	return n >= 12 && memcmp(h, "RIFF", 4) == 0 && memcmp(h + 8, "WEBP", 4) == 0;
 }
 
+/* The first frame may have opacity, or leave some of the canvas free, without a word of that in the header. */
+static bool has_alpha(WebPDemuxer *d, const struct picture *p)
+{
+	WebPIterator f;
+	bool alpha = WebPDemuxGetI(d, WEBP_FF_FORMAT_FLAGS) & ALPHA_FLAG;
+	if (WebPDemuxGetFrame(d, 1, &f))
+		alpha = alpha || f.has_alpha || f.x_offset || f.y_offset || (uint32_t)f.width < p->stored_w ||
+			(uint32_t)f.height < p->stored_h;
+	WebPDemuxReleaseIterator(&f);
+	return alpha;
+}
+
 static bool read_facts(struct arena *a, struct arena *scratch, struct picture *p, struct error *err)
 {
 	struct str file;
 	WebPDemuxer *d;
-	if (!read_file(scratch, p->source, &file, err) || !demux(scratch, file, &d, err))
+	bool whole;
+	if (!read_file(scratch, p->source, &file, err) || !demux(scratch, file, &d, &whole, err))
 		return false;
-	uint32_t flags = WebPDemuxGetI(d, WEBP_FF_FORMAT_FLAGS);
 	p->stored_w = WebPDemuxGetI(d, WEBP_FF_CANVAS_WIDTH);
 	p->stored_h = WebPDemuxGetI(d, WEBP_FF_CANVAS_HEIGHT);
-	p->facts.alpha = flags & ALPHA_FLAG;
+	p->facts.alpha = has_alpha(d, p);
 	struct metadata *m = &p->metadata;
 	struct str icc = chunk(a, d, "ICCP");
 	m->exif = chunk(a, d, "EXIF");
@@ -113,9 +128,21 @@ static uint32_t at_most(uint32_t n, uint32_t most)
 	return n < most ? n : most;
 }
 
+/* What can be decoded of these bytes, the rest white. */
+static VP8StatusCode decode_some(const WebPIterator *frame, uint8_t *pixels, WebPDecoderConfig *c)
+{
+	memset(pixels, 255, c->output.u.RGBA.size);
+	WebPIDecoder *d = WebPIDecode(NULL, 0, c);
+	if (!d)
+		return VP8_STATUS_OUT_OF_MEMORY;
+	VP8StatusCode status = WebPIUpdate(d, frame->fragment.bytes, frame->fragment.size);
+	WebPIDelete(d);
+	return status == VP8_STATUS_OUT_OF_MEMORY ? status : VP8_STATUS_OK;
+}
+
 /* Decodes the part r of the frame, placed at left, top of the planes, whose rest stays transparent. */
 static bool decode_part(struct arena *scratch, const WebPIterator *frame, struct rect r, struct image *out,
-			uint32_t left, uint32_t top, struct error *err)
+			uint32_t left, uint32_t top, bool recover, struct error *err)
 {
 	WebPDecoderConfig c;
 	if (!WebPInitDecoderConfig(&c))
@@ -138,7 +165,8 @@ static bool decode_part(struct arena *scratch, const WebPIterator *frame, struct
 	c.output.u.RGBA.rgba = pixels;
 	c.output.u.RGBA.stride = (int)w * 4;
 	c.output.u.RGBA.size = (size_t)w * h * 4;
-	VP8StatusCode status = WebPDecode(frame->fragment.bytes, frame->fragment.size, &c);
+	VP8StatusCode status = recover ? decode_some(frame, pixels, &c)
+				       : WebPDecode(frame->fragment.bytes, frame->fragment.size, &c);
 	WebPFreeDecBuffer(&c.output);
 	if (status == VP8_STATUS_OUT_OF_MEMORY)
 		return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "libwebp");
@@ -152,14 +180,14 @@ static bool decode_part(struct arena *scratch, const WebPIterator *frame, struct
 
 /* The first frame may be smaller than its canvas. */
 static bool read_frame(struct arena *scratch, const WebPIterator *frame, struct rect r, struct image *out,
-		       struct error *err)
+		       bool recover, struct error *err)
 {
 	struct rect whole = {(uint32_t)frame->x_offset, (uint32_t)frame->y_offset, (uint32_t)frame->width,
 			     (uint32_t)frame->height}, both;
 	if (!rect_meet(r, whole, &both))
 		return true;
 	struct rect part = {both.x - whole.x, both.y - whole.y, both.w, both.h};
-	return decode_part(scratch, frame, part, out, both.x - r.x, both.y - r.y, err);
+	return decode_part(scratch, frame, part, out, both.x - r.x, both.y - r.y, recover, err);
 }
 
 static bool read_region(struct arena *a, struct arena *scratch, const struct picture *p, const struct wants *w,
@@ -169,12 +197,16 @@ static bool read_region(struct arena *a, struct arena *scratch, const struct pic
 	struct str file;
 	WebPDemuxer *d;
 	WebPIterator frame;
-	if (!read_file(scratch, p->source, &file, err) || !demux(scratch, file, &d, err) ||
+	bool whole;
+	if (!read_file(scratch, p->source, &file, err) || !demux(scratch, file, &d, &whole, err) ||
 	    !image_alloc(a, out, MODEL_RGB, p->facts.alpha, r, err))
 		return false;
+	if (!whole && !w->recover)
+		return damaged(err, "it is cut short");
 	if (!WebPDemuxGetFrame(d, 1, &frame))
 		return damaged(err, "it has no frame");
-	bool ok = frame.complete ? read_frame(scratch, &frame, r, out, err) : damaged(err, "its frame is cut short");
+	bool ok = frame.complete || w->recover ? read_frame(scratch, &frame, r, out, w->recover, err)
+					       : damaged(err, "its frame is cut short");
 	WebPDemuxReleaseIterator(&frame);
 	return ok;
 }

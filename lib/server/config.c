@@ -13,6 +13,7 @@
 #include "../base/file.h"
 #include "../image/heif.h"
 #include "../image/magick.h"
+#include "../image/plain.h"
 #include "../source/cache.h"
 #include "config_options.h"
 
@@ -475,12 +476,17 @@ static bool check_words(const char *const *list, bool (*knows)(const char *), co
 	return true;
 }
 
+static bool is_rare_format(const char *name)
+{
+	return magick_knows_format(name) || plain_knows_format(name);
+}
+
 /* What options say of each other. */
 static bool check(const struct config *c, const char *name, struct error *err)
 {
 	if (*c->slash_substitute && strcmp(c->slash_substitute, c->page_delimiter) == 0)
 		return wrong(err, name, "server.slash_substitute: is the page delimiter too");
-	if (!check_words(c->magick_formats, magick_knows_format, name,
+	if (!check_words(c->magick_formats, is_rare_format, name,
 			 "images.magick_formats: must be of gif, bmp, pnm, psd", err) ||
 	    !check_words(c->heif_formats, heif_knows_format, name, "images.heif_formats: must be of heic, avif", err))
 		return false;

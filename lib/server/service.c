@@ -10,6 +10,7 @@
 #include "../image/codecs.h"
 #include "../image/heif.h"
 #include "../image/magick.h"
+#include "../image/plain.h"
 #include "handover.h"
 #include "original.h"
 #include "start_page.h"
@@ -278,6 +279,7 @@ struct service *service_open(struct arena *a, const struct config *c, struct err
 	struct service *s = arena_new(a, struct service);
 	s->config = c;
 	magick_configure(&(struct magick_options){c->magick_formats, c->max_request_memory});
+	plain_configure(c->magick_formats);
 	heif_configure(&(struct heif_options){c->heif_formats, c->max_request_memory});
 	s->grammar = (struct request_options){
 		.prefixes_2 = c->prefixes_2,

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from heifs import mirrored, turned, with_properties
+from heif_properties import mirrored, turned, with_properties
 from make_images import exif
 from PIL import Image as Picture
 from PIL import ImageOps

@@ -22,7 +22,7 @@ static struct image read_sample(struct arena *a, const struct picture *p, struct
 	struct error err = {0};
 	struct image image;
 	struct wants w = {.region = region, .step_x = step, .step_y = step, .gray = gray, .chroma_x = 1, .chroma_y = 1};
-	if (!p->decoder->read(a, p, &w, &image, &err))
+	if (!p->decoder->read(a, p, &w, &image, &err) || (image.deep && !colour_as_it_is(a, &image, false, &err)))
 		fail_msg("%s %s", err.say, err.why);
 	/* To the 8 bits that the checks look at. */
 	if (image.deep)

@@ -4,12 +4,20 @@
 repository; this script says how they came about. Those named found-* are what the fuzzers once found."""
 import io
 import os
+import struct
 import subprocess
 import sys
 
+import numpy as np
 from PIL import Image, PngImagePlugin
 
+from bmps import BITFIELDS, RLE8, V5, bmp, run_lengths
+from heifs import coded, heif, imir, irot, nclx
 from make_images import adobe_like_profile, board, exif, interlaced_png
+from pngs import GRAY as PNG_GRAY
+from pngs import RGB, chunk, icc_chunk, png
+from psds import CMYK, DUOTONE, INDEXED, LAB, psd
+from webps import animated
 from writers import SHORT, UNDEFINED, jpeg, jpeg_of, jpeg_tables, page, segment, shrink, tiff, ycc
 
 W, H = 61, 43
@@ -121,6 +129,13 @@ def pngs():
     yield "colour-key", pil("PNG", image, transparency=(1, 2, 3))
     yield "sixteen-bit", pil("PNG", Image.fromarray(GRAY.astype("uint16") * 257))
     yield "interlaced", interlaced_png(PICTURE)
+    little, deep = PICTURE[:21, :30], PICTURE[:21, :30].astype("uint16") * 257
+    yield "gamma", png(little, RGB, 8, chunk(b"cHRM", bytes(range(32))) + chunk(b"gAMA", b"\0\1\x86\xa0"))
+    yield "coded", png(little, RGB, 8, chunk(b"cICP", b"\x09\x0e\0\1") + chunk(b"sRGB", b"\0"))
+    yield "profile", png(little, RGB, 8, icc_chunk(adobe_like_profile()))
+    yield "deep-interlaced", png(deep, RGB, 16, chunk(b"tRNS", deep[5, 5].astype(">u2").tobytes()), interlaced=True)
+    yield "two-bits", png(GRAY[:21, :30] >> 6, PNG_GRAY, 2, chunk(b"tRNS", b"\0\1"), interlaced=True)
+    yield "moving", png(little, RGB, 8, chunk(b"acTL", b"\0\0\0\1\0\0\0\0"), after=chunk(b"fdAT", bytes(40)))
 
 
 def webps():
@@ -133,10 +148,41 @@ def webps():
     yield "lossless", pil("WEBP", image, lossless=True)
     yield "alpha", pil("WEBP", clear, quality=50, exif=block.tobytes(), xmp=b"<x/>", icc_profile=b"none")
     yield "animated", pil("WEBP", image, save_all=True, append_images=[clear.rotate(90)], duration=100)
+    yield "offset", animated(W + 9, H + 8, 0, [(pil("WEBP", image, lossless=True), 8, 6, W, H, 1)])
+    yield "cut", pil("WEBP", clear, quality=50)[:-300]
+
+
+def plains():
+    """What is not in the folder yet by other ways."""
+    index, deep = GRAY[:21, :30] >> 4, PICTURE[:21, :30].astype("uint16") * 257
+    little, inks = PICTURE[:21, :30], np.dstack([PICTURE[:21, :30], GRAY[:21, :30]])
+    colours = np.arange(48, dtype=np.uint8).reshape(16, 3)
+    yield "two-bits.bmp", bmp(index >> 2, 2, table=colours[:4])
+    yield "runs8.bmp", bmp(index, 8, compression=RLE8, table=colours, colours=16, data=run_lengths(index, 8))
+    yield "masks.bmp", bmp(index.astype(int) << 20, 32, V5, BITFIELDS, masks=(0xF00000, 0xF000, 0xF0, 0xF))
+    yield "plain.pbm", b"P1 4 2 #x\n0101 1 0 1 0"
+    yield "plain.ppm", b"P3 2 1 1000 1 2 3 1000 999 9"
+    for name, large, mode, picture in (("cmyk", False, CMYK, inks), ("lab", True, LAB, deep), ("mono", False, DUOTONE, deep[..., :1])):
+        yield f"{name}.psd", psd(picture, 1, mode=mode, large=large)
+    yield "bitmap.psd", psd(index[..., None] & 1, 1, mode=0)
+    yield "indexed.psd", psd(index[..., None].astype("uint8"), 0, mode=INDEXED, table=bytes(768))
+    yield "clear.psb", psd(np.dstack([deep, deep[..., 0]]), 0, large=True, layers=struct.pack(">Qh", 12, -1) + bytes(4))
+    yield "clear-packed.psd", psd(np.dstack([little, little[..., 0]]), 1, layers=struct.pack(">Ih", 12, -1) + bytes(8))
+
+
+def heifs():
+    """What is not in the folder yet by other ways."""
+    square = np.ascontiguousarray(board(64, 64, 2))
+    deep = png(square.astype("uint16") * 257, RGB, 16)
+    for kind in ("avif", "heic"):
+        tile = coded(square, kind, "-q", "20")
+        yield f"four.{kind}", heif(120, 100, [tile] * 4, 2, 64, 64, (irot(1), imir(0), nclx(12, 13, 6, 1)), kind)
+        yield f"twelve-bits.{kind}", coded(deep, kind, "-q", "20", "-b", "12")
 
 
 def main(folder):
-    for target, seeds in (("fuzz_jpeg", jpegs()), ("fuzz_tiff", tiffs()), ("fuzz_png", pngs()), ("fuzz_webp", webps())):
+    for target, seeds in (("fuzz_jpeg", jpegs()), ("fuzz_tiff", tiffs()), ("fuzz_png", pngs()), ("fuzz_webp", webps()),
+                          ("fuzz_plain", plains()), ("fuzz_heif", heifs())):
         os.makedirs(os.path.join(folder, target), exist_ok=True)
         for name, data in seeds:
             if len(data) > 8192:

@@ -20,6 +20,7 @@ from PIL import Image, ImageCms
 import jp2_images
 import jp2_streams
 import writers
+from psds import psd
 from writers import SHORT, jpeg, jpeg_of, page, shrink, tiff, ycc
 
 BOARD = 10
@@ -300,21 +301,6 @@ def frames():
     table = bytes(first.getpalette()[:12])
     return (b"GIF89a" + struct.pack("<HHBBB", 1003, 701, 0x91, 0, 0) + table + b"\x21\xff\x0bNETSCAPE2.0\x03\1\0\0\0" +
             block(first, 103, 101, True) + block(second, 0, 0, False) + b";")
-
-
-def psd(array, compression, layers=b"", resources=b""):
-    """A PSD of its merged picture: h x w x channels, 8 or 16 bits; compression 0 or 1 (PackBits)."""
-    h, w, channels = array.shape
-    depth = array.dtype.itemsize * 8
-    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, channels, h, w, depth, 3 if channels >= 3 else 1) + b"\0\0\0\0"
-    head += struct.pack(">I", len(resources)) + resources + struct.pack(">I", len(layers)) + layers
-    rows = [array[y, :, c].astype(array.dtype.newbyteorder(">")).tobytes() for c in range(channels) for y in range(h)]
-    if compression:
-        rows = [b"".join(bytes([len(r[i:i + 128]) - 1]) + r[i:i + 128] for i in range(0, len(r), 128)) for r in rows]
-        head += struct.pack(">H", 1) + b"".join(struct.pack(">H", len(r)) for r in rows)
-    else:
-        head += struct.pack(">H", 0)
-    return head + b"".join(rows)
 
 
 def bmp_with_alpha(array):

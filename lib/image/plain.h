@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef IMAGE_PLAIN_H
+#define IMAGE_PLAIN_H
+
+#include "decoder.h"
+
+/*
+ * The simple formats (raster.h): BMP, Netpbm and PSD. A read takes the wanted part of the wanted rows; only run-length
+ * coded BMPs are unpacked whole, and plain Netpbm is read from its beginning.
+ */
+
+/* Those allowed: "bmp", "pnm", "psd", NULL-terminated; other words do not matter. NULL: all. The list outlives its use. */
+void plain_configure(const char *const *formats);
+
+bool plain_knows_format(const char *name);
+
+extern const struct decoder plain_decoder;
+
+#endif
