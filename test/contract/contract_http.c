@@ -509,10 +509,11 @@ static void where_nobody_is(void **state)
 	assert_error(c, "unknown", 502, REASON_ORIGIN);
 	static const char *const wrong[] = {"", "x", "/x", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://",
 					    "http://[::1/", "http://127.0.0.1:99999/", "http://a b/"};
+	c->options.retries = MANY_TRIES;
 	for (size_t i = 0; i < COUNT(wrong); i++) {
 		assert_false(call_get(c, wrong[i]));
 		assert_error(c, wrong[i], 502, REASON_ORIGIN);
-		assert_true(c->took_ms < 100);
+		assert_true(c->took_ms < AT_ONCE_MS);
 	}
 }
 
