@@ -24,7 +24,8 @@ static bool is_for(const struct known_range *r, const struct tiff_file *f)
 {
 	const struct source *s = f->source;
 	return r->inode && r->inode == s->inode && r->modified_ns == s->modified_ns &&
-	       r->changed_ns == s->changed_ns && r->directory == f->level[0].directory && validator_equal(&r->validator, &s->validator);
+	       r->changed_ns == s->changed_ns && r->directory == f->level[0].directory &&
+	       validator_equal(&r->validator, &s->validator);
 }
 
 static bool recall(struct tiff_file *f)

@@ -36,11 +36,13 @@ def bits_kinds():
             want = np.rint(samples / ((2 ** bits - 1) / 255)).astype(np.uint8)
         most, half = samples.dtype.type(2 ** bits - 1), SHARP if bits < 3 else 12
         yield Kind(f"black{bits}.tif", tiff([layout(samples, bits, photometric=BLACK, rows=7)]), want, half=half)
-        yield Kind(f"white{bits}.tif", tiff([layout(most - samples, bits, photometric=WHITE, tile=(32, 16))]), want, half=half)
+        yield Kind(f"white{bits}.tif", tiff([layout(most - samples, bits, photometric=WHITE, tile=(32, 16))]), want,
+                   half=half)
         want = np.rint(colours / ((2 ** bits - 1) / 255)).astype(np.uint8)
         yield Kind(f"rgb{bits}.tif", tiff([layout(colours, bits, tile=(48, 32))]), want, half=half)
         yield Kind(f"separate{bits}.tif", tiff([layout(colours, bits, separate=True, rows=9)]), want, half=half)
-    yield Kind("separate-tiles.tif", tiff([layout(scene(), separate=True, tile=(32, 48), compression="deflate")]), scene())
+    yield Kind("separate-tiles.tif", tiff([layout(scene(), separate=True, tile=(32, 48), compression="deflate")]),
+               scene())
     narrow, want = few_bits(1)
     for w in (1, 7, 8, 9):
         yield Kind(f"bits-wide{w}.tif", tiff([layout(narrow[:, :w], 1)]), want[:, :w], half=SHARP)
@@ -49,13 +51,15 @@ def bits_kinds():
 def order_kinds():
     deep, gray = deep_scene(), deep_scene(channels=1)
     yield Kind("motorola16.tif", tiff([layout(deep, order=">", rows=5)], order=">"), rounded(deep))
-    yield Kind("motorola12.tif", tiff([layout(gray >> 4, 12, order=">")], order=">"), np.rint((gray >> 4) / (4095 / 255)).astype(np.uint8))
+    yield Kind("motorola12.tif", tiff([layout(gray >> 4, 12, order=">")], order=">"),
+               np.rint((gray >> 4) / (4095 / 255)).astype(np.uint8))
     yield Kind("big16.tif", tiff([layout(deep, tile=(32, 32))], big=True), rounded(deep))
     yield Kind("big-motorola.tif", tiff([layout(gray, order=">", compression="lzw", tile=(32, 32))], big=True, order=">"),
                rounded(gray))
     samples, want = few_bits(1)
     for compression in ("none", "lzw", "packbits", "deflate"):
-        yield Kind(f"fill-{compression}.tif", tiff([layout(samples, 1, fill=2, compression=compression)]), want, half=SHARP)
+        yield Kind(f"fill-{compression}.tif", tiff([layout(samples, 1, fill=2, compression=compression)]), want,
+                   half=SHARP)
     yield Kind("fill8.tif", tiff([layout(gray_scene(), fill=2, compression="lzw")]), gray_scene())
 
 
@@ -65,10 +69,13 @@ def compression_kinds():
         yield Kind(f"{compression}.tif", tiff([layout(scene(), compression=compression, rows=10)]), scene())
         yield Kind(f"{compression}16.tif", tiff([layout(deep, compression=compression, tile=(32, 32))]), rounded(deep))
     for compression in ("lzw", "deflate", "lzma"):
-        yield Kind(f"{compression}-predictor.tif", tiff([layout(scene(), compression=compression, predictor=2)]), scene())
+        yield Kind(f"{compression}-predictor.tif", tiff([layout(scene(), compression=compression, predictor=2)]),
+                   scene())
         yield Kind(f"{compression}-predictor16.tif",
-                   tiff([layout(deep, compression=compression, predictor=2, tile=(32, 32), order=">")], order=">"), rounded(deep))
-    yield Kind("separate-predictor.tif", tiff([layout(deep, compression="lzw", predictor=2, separate=True)]), rounded(deep))
+                   tiff([layout(deep, compression=compression, predictor=2, tile=(32, 32), order=">")],
+                        order=">"), rounded(deep))
+    yield Kind("separate-predictor.tif", tiff([layout(deep, compression="lzw", predictor=2, separate=True)]),
+               rounded(deep))
 
 
 def pillow(samples, compression, **words):
@@ -103,12 +110,14 @@ def tool_kinds(folder):
     for compression in ("tiff_ccitt", "group3", "group4"):
         yield Kind(f"{compression}.tif", pillow(bits > 0, compression), want, half=SHARP)
     source = tiff([layout(1 - bits, 1, photometric=WHITE)])
-    faxes = {"1d": "g3:1d -r 11", "2d": "g3:2d -r 11", "fill": "g3:1d:fill", "4": "g4 -r 11", "low-first": "g4 -f lsb2msb",
+    faxes = {"1d": "g3:1d -r 11", "2d": "g3:2d -r 11", "fill": "g3:1d:fill", "4": "g4 -r 11",
+             "low-first": "g4 -f lsb2msb",
              "tiles": "g4 -t -w 32 -l 32"}
     for name, words in faxes.items():
         yield Kind(f"fax-{name}.tif", tiffcp(folder, source, "-c", *words.split()), want, half=SHARP)
     pictures = {"": (scene(), scene()), "16": (deep_scene(), rounded(deep_scene()))}
-    for (depth, (samples, want)), compression in itertools.product(pictures.items(), ("zstd:2", "lzma", "lerc", "lerc:s1", "webp:p100")):
+    for (depth, (samples, want)), compression in itertools.product(pictures.items(),
+                                                                   ("zstd:2", "lzma", "lerc", "lerc:s1", "webp:p100")):
         if depth and "webp" in compression:
             continue
         source, name = tiff([layout(samples)]), compression.replace(":", "-") + depth
@@ -116,7 +125,8 @@ def tool_kinds(folder):
         yield Kind(f"copied-{name}.tif", tiffcp(folder, source, "-c", compression, "-r", "16"), want, **near)
         yield Kind(f"copied-{name}-tiles.tif", tiffcp(folder, source, "-c", compression, "-t", "-w", "32", "-l", "32"), want, **near)
         yield Kind(f"copied-{name}-whole.tif", tiffcp(folder, source, "-c", compression, "-r", "100"), want, **near)
-    yield Kind("copied-separate.tif", tiffcp(folder, tiff([layout(scene())]), "-c", "zstd:2", "-p", "separate"), scene())
+    yield Kind("copied-separate.tif", tiffcp(folder, tiff([layout(scene())]), "-c", "zstd:2", "-p", "separate"),
+               scene())
 
 
 def colour_kinds():
@@ -128,7 +138,8 @@ def colour_kinds():
         tags = palette_of(colours, bits)
         yield Kind(f"palette{bits}.tif", tiff([layout(indices, bits, photometric=PALETTE, tags=tags)]), want, half=200)
         yield Kind(f"palette{bits}-tiles.tif",
-                   tiff([layout(indices, bits, photometric=PALETTE, tags=tags, tile=(32, 32), compression="lzw")]), want, half=200)
+                   tiff([layout(indices, bits, photometric=PALETTE, tags=tags, tile=(32, 32),
+                                compression="lzw")]), want, half=200)
     short = {320: (SHORT, [int(v) // 257 for v in tags[320][1]])}
     yield Kind("palette-short.tif", tiff([layout(indices, 8, photometric=PALETTE, tags=short)]), want, half=200)
     grays = palette_of(np.repeat(np.arange(255, -1, -1)[:, None], 3, 1), 8)
@@ -138,9 +149,11 @@ def colour_kinds():
                np.dstack([want, opacity()]), half=200)
     inks = np.dstack([255 - scene(), gray_scene() // 4])
     yield Kind("cmyk8.tif", tiff([layout(inks, photometric=CMYK, tile=(32, 32))]), printed(inks), mean=1, most=3)
-    yield Kind("cmyk16.tif", tiff([layout(inks.astype(np.uint16) * 257, photometric=CMYK, compression="deflate")]), printed(inks),
+    yield Kind("cmyk16.tif", tiff([layout(inks.astype(np.uint16) * 257, photometric=CMYK, compression="deflate")]),
+               printed(inks),
                mean=1, most=3)
-    yield Kind("cmyk-separate.tif", tiff([layout(inks, photometric=CMYK, separate=True)]), printed(inks), mean=1, most=3)
+    yield Kind("cmyk-separate.tif", tiff([layout(inks, photometric=CMYK, separate=True)]), printed(inks), mean=1,
+               most=3)
     yield Kind("cmyk-jpeg.tif", tiff([page(inks, tile=(32, 32), compression="jpeg", photometric=CMYK, encode=jpeg_planes)]),
                printed(inks), mean=2, most=12, seam=2)
 
@@ -178,7 +191,8 @@ def alpha_kinds():
                                                encode=jpeg_planes)]), scene(), mean=2, most=12, seam=2)
     yield Kind("unspecified.tif", tiff([layout(both, tags=spot)]), scene())
     yield Kind("untold.tif", tiff([layout(both)]), scene())
-    yield Kind("several.tif", tiff([layout(np.dstack([both, o]), photometric=RGB, tags={338: (SHORT, [0, 0])})]), scene())
+    yield Kind("several.tif", tiff([layout(np.dstack([both, o]), photometric=RGB, tags={338: (SHORT, [0, 0])})]),
+               scene())
     yield Kind("second-alpha.tif", tiff([layout(np.dstack([scene(), gray_scene(), o]), photometric=RGB,
                                                 tags={338: (SHORT, [0, 2])})]), both)
 
@@ -193,7 +207,8 @@ def orientation_kinds():
     for o in range(1, 9):
         tags = {274: (SHORT, [o])}
         yield Kind(f"turned{o}.tif", tiff([layout(turned(scene(), o), tags=tags, rows=6)]), scene())
-        yield Kind(f"turned{o}-tiles.tif", tiff([layout(turned(deep_scene(), o), tags=tags, tile=(32, 16))]), rounded(deep_scene()))
+        yield Kind(f"turned{o}-tiles.tif", tiff([layout(turned(deep_scene(), o), tags=tags, tile=(32, 16))]),
+                   rounded(deep_scene()))
 
 
 def made(kinds):
@@ -205,7 +220,8 @@ def tools(tmp_path_factory):
     return made(tool_kinds(tmp_path_factory.mktemp("tools")))
 
 
-KINDS = made(itertools.chain(bits_kinds(), order_kinds(), compression_kinds(), colour_kinds(), alpha_kinds(), orientation_kinds()))
+KINDS = made(itertools.chain(bits_kinds(), order_kinds(), compression_kinds(), colour_kinds(), alpha_kinds(),
+                             orientation_kinds()))
 
 
 @pytest.fixture(scope="module")

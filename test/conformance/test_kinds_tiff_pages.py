@@ -44,7 +44,8 @@ def pyramids():
     yield "pages16", tiff(levels_of(deep, compression="lzw", predictor=2, **tiles)), 3, rounded(deep)
     yield "marked", tiff(levels_of(scene(), REDUCED, rows=16)), 3, scene()
     yield "subs16", tiff([with_subs(levels_of(deep, REDUCED, **tiles))]), 3, rounded(deep)
-    yield "subs-big", tiff([with_subs(levels_of(deep, separate=True, order=">", **tiles))], big=True, order=">"), 3, rounded(deep)
+    yield "subs-big", tiff([with_subs(levels_of(deep, separate=True, order=">", **tiles))], big=True,
+                           order=">"), 3, rounded(deep)
     ome = (b'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels '
            b'ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="97" SizeY="67" SizeZ="1" SizeC="1" SizeT="2"/></Image></OME>\0')
     gray = deep_scene(channels=1)
@@ -67,7 +68,8 @@ def unequal():
     bits = gray_scene() >> 7
     jpeg_page = page(gray_scene(), compression="jpeg", encode=lambda t: jpeg(97, 67, [(t, 1, 1)], quant=1))
     return [(layout(scene(), rows=8), scene()), (layout(bits, 1, photometric=BLACK, compression="packbits"), bits * 255),
-            (layout(deep_scene(60, 50), compression="deflate"), rounded(deep_scene(60, 50))), (jpeg_page, gray_scene()),
+            (layout(deep_scene(60, 50), compression="deflate"), rounded(deep_scene(60, 50))), (jpeg_page,
+                                                                                               gray_scene()),
             (layout(half(scene()), tile=(16, 16)), half(scene()))]
 
 
@@ -82,16 +84,19 @@ def lenient_kinds():
     gray, bits = gray_scene(), gray_scene() >> 7
     cases = {"no-counts": ({279: None}, {}), "no-rows": ({278: None}, {}),
              "endless-rows": ({278: (LONG, [2 ** 32 - 1])}, {}), "no-photometric": ({262: None}, {"rows": 8}),
-             "no-planar": ({284: None}, {}), "turned0": ({274: (SHORT, [0])}, {}), "turned9": ({274: (SHORT, [9])}, {}),
+             "no-planar": ({284: None}, {}), "turned0": ({274: (SHORT, [0])}, {}), "turned9": ({274: (SHORT, [9])},
+                                                                                               {}),
              "zero-counts": ({279: (LONG, [0])}, {}), "short-sides": ({256: (SHORT, [97]), 257: (SHORT, [67])}, {}),
              "unknown-tags": ({60000: (LONG, list(range(50))), 60001: (ASCII, list(b"what\0"))}, {}),
-             "no-format": ({339: None}, {}), "void-format": ({339: (SHORT, [4])}, {}), "one-bits": ({258: (SHORT, [8])}, {})}
+             "no-format": ({339: None}, {}), "void-format": ({339: (SHORT, [4])},
+                                                             {}), "one-bits": ({258: (SHORT, [8])}, {})}
     for name, (tags, words) in cases.items():
         yield Kind(f"{name}.tif", tiff([layout(gray, tags=tags, **words)]), gray)
         if "photometric" not in name:
             words = {"photometric": RGB, **words}
         yield Kind(f"{name}-rgb.tif", tiff([layout(scene(), tags=tags, **words)]), scene())
-    yield Kind("no-bits.tif", tiff([layout(bits, 1, photometric=BLACK, tags={258: None, 277: None})]), bits * 255, half=40)
+    yield Kind("no-bits.tif", tiff([layout(bits, 1, photometric=BLACK, tags={258: None, 277: None})]), bits * 255,
+               half=40)
     whole = tiff([layout(gray)])
     link = whole.rindex(b"\0\0\0\0")
     yield Kind("broken-link.tif", whole[:link] + struct.pack("<I", len(whole) + 1000), gray)
@@ -127,7 +132,8 @@ REFUSALS = {r.name: r for r in refusals()}
 def spoilt():
     """name: (file, the box that is lost): a tile or strip overwritten."""
     jpeg_tiles = {"compression": "jpeg", "encode": lambda t: jpeg(32, 32, [(t[..., i], 1, 1) for i in range(3)], quant=1)}
-    pages = {"lzw": layout(scene(), tile=(32, 32), compression="lzw"), "deep": layout(deep_scene(), tile=(32, 32), compression="deflate"),
+    pages = {"lzw": layout(scene(), tile=(32, 32), compression="lzw"),
+             "deep": layout(deep_scene(), tile=(32, 32), compression="deflate"),
              "packbits": layout(scene(), tile=(32, 32), compression="packbits"),
              "jpeg": page(scene(), tile=(32, 32), photometric=RGB, **jpeg_tiles),
              "separate": layout(scene(), tile=(32, 32), compression="deflate", predictor=2, separate=True)}
@@ -161,7 +167,8 @@ LENIENT = {kind.name: kind for kind in lenient_kinds()}
 def client(binary, scratch):
     damaged = {name: data for name, (data, _) in (SPOILT | CUT).items()}
     files = [*PYRAMIDS.values(), *LENIENT.values(), *REFUSALS.values(), Kind("many.tif", many_pages(), None),
-             Kind("unequal.tif", tiff([p for p, _ in unequal()]), None), *(Kind(f"{name}.tif", data, None) for name, data in damaged.items()),
+             Kind("unequal.tif", tiff([p for p, _ in unequal()]), None), *(Kind(f"{name}.tif", data, None) for name,
+                                                                           data in damaged.items()),
              *(Kind(f"{name}-recover.tif", data, None, options={"recover": True}) for name, data in damaged.items())]
     with served(binary, scratch, "tiff-pages", files) as client:
         yield client

@@ -42,7 +42,8 @@ def integer_kinds():
             values = numbers(low, most * .7, kind, channels=1)
             yield Kind(f"signed{bits}{name}.tif", tiff([layout(values, bits, format=SIGNED, rows=9)]), spread(values))
     heights = numbers(-50, 3200, "<i2", channels=1)
-    yield Kind("heights.tif", tiff([layout(heights, format=SIGNED, compression="deflate", predictor=2)]), spread(heights))
+    yield Kind("heights.tif", tiff([layout(heights, format=SIGNED, compression="deflate", predictor=2)]),
+               spread(heights))
     header = {340: (DOUBLE, [-500]), 341: (DOUBLE, [4000])}
     yield Kind("heights-header.tif", tiff([layout(heights, format=SIGNED, tags=header)]), spread(heights, -500, 4000))
     yield Kind("heights-white.tif", tiff([layout(heights, format=SIGNED, photometric=WHITE)]), 255 - spread(heights))
@@ -61,7 +62,8 @@ def float24(values):
 def float_kinds():
     for kind in ("f2", "f4", "f8"):
         within, beyond = numbers(.1, .9, kind), numbers(-20, 300, kind)
-        for name, options in {"": {}, "-predictor": {"compression": "deflate", "predictor": 3}, "-tiles": {"tile": (32, 32)},
+        for name, options in {"": {}, "-predictor": {"compression": "deflate", "predictor": 3},
+                              "-tiles": {"tile": (32, 32)},
                               "-separate": {"separate": True}}.items():
             yield Kind(f"{kind}{name}.tif", tiff([layout(within, format=REAL, **options)]), spread(within, 0, 1))
             yield Kind(f"{kind}{name}-wide.tif", tiff([layout(beyond, format=REAL, **options)]), spread(beyond))
@@ -82,7 +84,8 @@ def float_kinds():
     yield Kind("float-alpha.tif", tiff([layout(both, format=REAL, tags={338: (SHORT, [1])})]),
                np.dstack([rounded(deep_scene()), np.rint(opacity * 255)]).astype(np.uint8), mean=2, most=6)
     inks = np.dstack([numbers(0, .8, "f4"), numbers(0, .2, "f4", channels=1)])
-    yield Kind("float-cmyk.tif", tiff([layout(inks, format=REAL, photometric=CMYK)]), printed(np.rint(inks * 255)), mean=1, most=3)
+    yield Kind("float-cmyk.tif", tiff([layout(inks, format=REAL, photometric=CMYK)]), printed(np.rint(inks * 255)),
+               mean=1, most=3)
 
 
 def colour_kinds():
@@ -92,22 +95,27 @@ def colour_kinds():
     near = {"mean": 1.5, "most": 9}
     signed = np.dstack([lightness * 2.55, a, b])
     shifted = np.dstack([lightness * 2.55, a + 128, b + 128])
-    bytes_of = {"cielab": np.rint(signed).astype(np.int64).astype(np.uint8), "icclab": np.rint(shifted).astype(np.uint8)}
+    bytes_of = {"cielab": np.rint(signed).astype(np.int64).astype(np.uint8),
+                "icclab": np.rint(shifted).astype(np.uint8)}
     deep = {"cielab": np.rint(np.dstack([lightness * 655.35, a * 256, b * 256])).astype(np.int64).astype(np.uint16),
             "icclab": np.rint(np.dstack([lightness * 652.8, a * 256 + 32768, b * 256 + 32768])).astype(np.uint16)}
     for name, photometric in (("cielab", CIELAB), ("icclab", ICCLAB)):
         yield Kind(f"{name}8.tif", tiff([layout(bytes_of[name], photometric=photometric)]), inside, **near)
-        yield Kind(f"{name}16.tif", tiff([layout(deep[name], photometric=photometric, tile=(32, 32))]), inside, mean=.6, most=2)
-        yield Kind(f"{name}-separate.tif", tiff([layout(deep[name], photometric=photometric, separate=True)]), inside, mean=.6, most=2)
+        yield Kind(f"{name}16.tif", tiff([layout(deep[name], photometric=photometric, tile=(32, 32))]), inside,
+                   mean=.6, most=2)
+        yield Kind(f"{name}-separate.tif", tiff([layout(deep[name], photometric=photometric, separate=True)]), inside,
+                   mean=.6, most=2)
     inks = np.dstack([255 - scene(), gray_scene() // 4])
 
     def profile(icc):
         return {34675: (UNDEFINED, list(icc))}
-    yield Kind("icc-cmyk.tif", tiff([layout(inks, photometric=CMYK, tags=profile(ink_profile()))]), in_srgb(inks, ink_profile()), 1.5, 8)
+    yield Kind("icc-cmyk.tif", tiff([layout(inks, photometric=CMYK, tags=profile(ink_profile()))]),
+               in_srgb(inks, ink_profile()), 1.5, 8)
     yield Kind("icc-cmyk16.tif", tiff([layout(inks * np.uint16(257), photometric=CMYK, tags=profile(ink_profile()))]),
                in_srgb(inks, ink_profile()), 1.5, 8)
     wide = adobe_like_profile()
-    yield Kind("icc16.tif", tiff([layout(deep_scene(), tags=profile(wide))]), in_srgb(rounded(deep_scene()), wide), 1.2, 20)
+    yield Kind("icc16.tif", tiff([layout(deep_scene(), tags=profile(wide))]), in_srgb(rounded(deep_scene()), wide),
+               1.2, 20)
     yield Kind("icc-gray16.tif", tiff([layout(deep_scene(channels=1), tags=profile(gray_profile(1.4)))]),
                in_srgb(rounded(deep_scene(channels=1)), gray_profile(1.4))[..., 1], 1.2, 5)
 
@@ -141,9 +149,12 @@ def ycbcr_kinds():
             return blocks([planes[0]] + [shrink(p, x, y) for p in planes[1:]], x, y)
         planes = ycc(rgb)
         want = rgb_of([planes[0]] + [shrink(p, x, y) for p in planes[1:]], x, y)
-        yield Kind(f"ycbcr{x}{y}.tif", tiff([page(rgb, rows=16, encode=encode, photometric=YCBCR, tags=tags)]), want, half=20)
-        yield Kind(f"ycbcr{x}{y}-whole.tif", tiff([page(rgb, encode=encode, photometric=YCBCR, tags=tags)]), want, half=20)
-        tiles = page(rgb, tile=(32, 16), compression="deflate", photometric=YCBCR, tags=tags, encode=lambda t: zlib.compress(encode(t)))
+        yield Kind(f"ycbcr{x}{y}.tif", tiff([page(rgb, rows=16, encode=encode, photometric=YCBCR, tags=tags)]), want,
+                   half=20)
+        yield Kind(f"ycbcr{x}{y}-whole.tif", tiff([page(rgb, encode=encode, photometric=YCBCR, tags=tags)]), want,
+                   half=20)
+        tiles = page(rgb, tile=(32, 16), compression="deflate", photometric=YCBCR, tags=tags,
+                     encode=lambda t: zlib.compress(encode(t)))
         yield Kind(f"ycbcr{x}{y}-tiles.tif", tiff([tiles]), want, most=4, half=20)
     luma, reference = (.2126, .7152, .0722), (16, 235, 128, 240, 128, 240)
     planes = [16 + gray_scene() * (219 / 255), 60 + scene()[..., 0] / 2, 60 + scene()[..., 1] / 2]
@@ -165,8 +176,10 @@ def old_jpeg(x, y, way):
     elif way == "head":            # the strip is what lies behind the file's head
         tags.update({513: (LONG, [8]), 514: (LONG, [scan]), 273: (LONG, [8 + scan]), 279: (LONG, [len(whole) - scan])})
     else:                          # tables lie wherever their tags say
-        tags.update({512: (SHORT, [1]), 519: (LONG, [8 + quantities] * 3), 520: (LONG, [8 + codes + 1] * 3),
-                     521: (LONG, [8 + codes + 1 + 16 + 12 + 4 + 1] * 3), 273: (LONG, [8 + scan]), 279: (LONG, [len(whole) - scan])})
+        dc = 8 + codes + 1
+        ac = dc + 16 + 12 + 5
+        tags.update({512: (SHORT, [1]), 519: (LONG, [8 + quantities] * 3), 520: (LONG, [dc] * 3), 521: (LONG, [ac] * 3),
+                     273: (LONG, [8 + scan]), 279: (LONG, [len(whole) - scan])})
     return tiff([page(scene(), encode=lambda _: whole, photometric=YCBCR, tags=tags)])
 
 
@@ -204,10 +217,12 @@ def log_kinds():
         return np.clip(np.floor(256 * np.sqrt(np.maximum(light, 0))), 0, 255).astype(np.uint8)
 
     def log_page(codes, samples, compression, photometric, encode):
-        tags = {258: (SHORT, [16] * samples), 259: (SHORT, [compression]), 277: (SHORT, [samples]), 339: (SHORT, [2] * samples)}
+        tags = {258: (SHORT, [16] * samples), 259: (SHORT, [compression]), 277: (SHORT, [samples]),
+                339: (SHORT, [2] * samples)}
         return tiff([page(codes, rows=16, photometric=photometric, tags=tags, encode=encode)])
     gray = log_luminance((gray_scene() / 255) ** 2)
-    yield Kind("sgilog-gray.tif", log_page(gray, 1, 34676, LOGL, lambda t: byte_planes(t, 2)), shown_as(luminance(gray)))
+    yield Kind("sgilog-gray.tif", log_page(gray, 1, 34676, LOGL, lambda t: byte_planes(t, 2)),
+               shown_as(luminance(gray)))
     xyz = ((scene() + .5) / 256) ** 2 @ light_matrix().T
     total = xyz @ (1, 15, 3)
     u, v = (np.floor(410 * p / total).astype(np.int64) for p in (4 * xyz[..., 0], 9 * xyz[..., 1]))
@@ -215,7 +230,8 @@ def log_kinds():
     y, u_, v_ = luminance(level), (u + .5) / 410, (v + .5) / 410
     decoded = np.dstack([y * 9 * u_ / (4 * v_), y, y * (12 - 3 * u_ - 20 * v_) / (4 * v_)])
     want = shown_as(decoded @ np.linalg.inv(light_matrix()).T)
-    yield Kind("sgilog.tif", log_page(level << 16 | u << 8 | v, 3, 34676, LOGLUV, lambda t: byte_planes(t, 4)), want, mean=1, most=4)
+    yield Kind("sgilog.tif", log_page(level << 16 | u << 8 | v, 3, 34676, LOGLUV, lambda t: byte_planes(t, 4)), want,
+               mean=1, most=4)
     # A place in the chart that does not exist is neutral.
     short = np.rint(64 * (np.log2(np.maximum(gray_scene() / 255, .01) ** 2) + 12)).astype(np.int64)
     triples = (short << 14 | 0x3fff)
@@ -224,7 +240,8 @@ def log_kinds():
         [t >> 16, t >> 8 & 255, t & 255]).astype(np.uint8).tobytes()), neutral, mean=1.5, most=4)
 
 
-KINDS = {kind.name: kind for kind in itertools.chain(integer_kinds(), float_kinds(), colour_kinds(), ycbcr_kinds(), old_jpeg_kinds(),
+KINDS = {kind.name: kind for kind in itertools.chain(integer_kinds(), float_kinds(), colour_kinds(), ycbcr_kinds(),
+                                                     old_jpeg_kinds(),
                                                      log_kinds())}
 
 

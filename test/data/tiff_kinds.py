@@ -52,7 +52,8 @@ def sample_bytes(rows, bits, order):
     """Rows of samples (of any type that has these bits, or of integers) as bytes of a file."""
     h = len(rows)
     if bits == 24:
-        quads = (rows.astype(np.int64) & 0xffffff).astype(">u4" if order == ">" else "<u4").view(np.uint8).reshape(h, -1, 4)
+        words = (rows.astype(np.int64) & 0xffffff).astype(">u4" if order == ">" else "<u4")
+        quads = words.view(np.uint8).reshape(h, -1, 4)
         return (quads[..., 1:] if order == ">" else quads[..., :3]).reshape(h, -1)
     if bits in (8, 16, 32, 64):
         return np.ascontiguousarray(rows.astype(rows.dtype.newbyteorder(order))).view(np.uint8).reshape(h, -1)
@@ -74,7 +75,8 @@ def float_differences(rows, n):
     return differences(split, n)
 
 
-def layout(samples, bits=None, format=UNSIGNED, compression="none", predictor=1, order="<", fill=1, separate=False, tags=None,
+def layout(samples, bits=None, format=UNSIGNED, compression="none", predictor=1, order="<", fill=1, separate=False,
+           tags=None,
            **others):
     """A page() whose samples are laid out as told; tags and others as page has them."""
     n = samples.shape[2] if samples.ndim == 3 else 1
