@@ -2,7 +2,15 @@
 #include "bmp.h"
 
 enum { BMP_RGB, BMP_RLE8, BMP_RLE4, BMP_BITFIELDS, BMP_ALPHA_BITFIELDS = 6 };
-enum { HEADER_CORE = 12, HEADER_V1 = 40, HEADER_V2 = 52, HEADER_V3 = 56, HEADER_OS2 = 64, HEADER_V4 = 108, HEADER_V5 = 124 };
+enum {
+	HEADER_CORE = 12,
+	HEADER_V1 = 40,
+	HEADER_V2 = 52,
+	HEADER_V3 = 56,
+	HEADER_OS2 = 64,
+	HEADER_V4 = 108,
+	HEADER_V5 = 124,
+};
 #define EMBEDDED_PROFILE 0x4d424544
 
 struct bmp {
@@ -41,8 +49,7 @@ static bool has_masks(const struct bmp *b)
 
 static bool check(const struct bmp *b, uint64_t length, struct error *err)
 {
-	bool depth = b->bits == 1 || b->bits == 2 || b->bits == 4 || b->bits == 8 || b->bits == 16 || b->bits == 24 || b->bits == 32;
-	if (!depth)
+	if (b->bits == 0 || b->bits > 32 || (b->bits != 24 && (b->bits & (b->bits - 1))))
 		return raster_unsupported(err, "BMP bits per pixel", b->bits);
 	if (!(b->compression <= BMP_RLE4 || has_masks(b)) || (b->header == HEADER_OS2 && b->compression > BMP_RLE4))
 		return raster_unsupported(err, "BMP compression", b->compression);

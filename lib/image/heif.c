@@ -7,7 +7,8 @@
 #include "coded_colour.h"
 #include "heif_boxes.h"
 
-/* What is held at once, measured: the decoder's frames, the samples as coded, and as RGBA. Twice that of more than 8 bits. */
+/* What is held at once, measured: the decoder's frames, the samples as coded, and as RGBA; twice as
+ * much with more than 8 bits. */
 #define DECODE_PIXEL_BYTES 24
 #define ENCODE_PIXEL_BYTES 40
 #define FIXED_BYTES (UINT64_C(16) << 20)
@@ -178,7 +179,8 @@ static uint64_t heif_memory(const struct picture *p, const struct wants *w)
 	       FIXED_BYTES;
 }
 
-static const uint8_t *get_pixels(const struct picture *p, const struct heif_image *decoded, int *stride, struct error *err)
+static const uint8_t *get_pixels(const struct picture *p, const struct heif_image *decoded, int *stride,
+				 struct error *err)
 {
 	const uint8_t *at = heif_image_get_plane_readonly(decoded, heif_channel_interleaved, stride);
 	if (!at || heif_image_get_width(decoded, heif_channel_interleaved) != (int)p->stored_w ||

@@ -14,10 +14,7 @@
 #include "gif_head.h"
 #include "palette.h"
 
-/*
- * ImageMagick's own: 8 bytes a pixel and 2 of palette indexes; its coders hold up to 5 more (BMP: the pixels as
- * stored and those unpacked).
- */
+/* ImageMagick's own: 8 bytes a pixel and 2 of palette indexes, and what its coder holds beside them. */
 #define PIXEL_BYTES 16
 #define FIXED_BYTES (UINT64_C(8) << 20)
 

@@ -97,8 +97,8 @@ static uint64_t plain_memory(const struct picture *p, const struct wants *w)
 	const struct plain_file *f = p->codec;
 	const struct raster *r = &f->raster;
 	struct rect part = decoder_cover(p, w, 1, 1, 0, 0);
-	return image_bytes(r->model, r->alpha, part) * (r->deep ? 2 : 1) + part.w * pixel_bytes(r) + f->format->memory(r, part) +
-	       FIXED_BYTES;
+	uint64_t planes = image_bytes(r->model, r->alpha, part) * (r->deep ? 2 : 1);
+	return planes + part.w * pixel_bytes(r) + f->format->memory(r, part) + FIXED_BYTES;
 }
 
 static bool read_rows(struct arena *a, struct arena *scratch, const struct picture *p, const struct wants *w,

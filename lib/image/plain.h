@@ -9,7 +9,8 @@
  * coded BMPs are unpacked whole, and plain Netpbm is read from its beginning.
  */
 
-/* Those allowed: "bmp", "pnm", "psd", NULL-terminated; other words do not matter. NULL: all. The list outlives its use. */
+/* Those allowed: "bmp", "pnm", "psd", NULL-terminated; other words do not matter. NULL: all. The list outlives its
+ * use. */
 void plain_configure(const char *const *formats);
 
 bool plain_knows_format(const char *name);

@@ -175,7 +175,8 @@ static bool plain_row(const struct raster_reader *reader, uint32_t y, void *samp
 	const struct raster *r = reader->raster;
 	const struct pnm *m = r->own;
 	struct pnm_rows *rows = reader->own;
-	size_t from = (size_t)reader->part.x * m->channels, n = (size_t)reader->part.w * m->channels, all = (size_t)r->w * m->channels;
+	size_t from = (size_t)reader->part.x * m->channels, n = (size_t)reader->part.w * m->channels;
+	size_t all = (size_t)r->w * m->channels;
 	for (; rows->next <= y; rows->next++)
 		for (size_t i = 0; i < all; i++) {
 			uint32_t value;
@@ -203,8 +204,9 @@ static bool pnm_row(struct raster_reader *reader, uint32_t y, void *samples, str
 		return false;
 	for (size_t i = 0; i < (size_t)part->w * m->channels; i++) {
 		size_t bit = part->x % 8 + i;
-		put_sample(r, m->bits ? !(room[bit / 8] >> (7 - bit % 8) & 1) : r->deep ? (uint32_t)room[2 * i] << 8 | room[2 * i + 1] : room[i],
-			   samples, i);
+		uint32_t value = m->bits ? !(room[bit / 8] >> (7 - bit % 8) & 1)
+				 : r->deep ? (uint32_t)room[2 * i] << 8 | room[2 * i + 1] : room[i];
+		put_sample(r, value, samples, i);
 	}
 	return true;
 }

@@ -27,8 +27,8 @@ struct encoding {
 	double curve[5];               /* g, a, b, c, d; a plain power is {g, 1} */
 };
 
-/* Its profile, the same for the same encoding, for MODEL_GRAY or MODEL_RGB. Empty where the values make no sense, with a
- * line in the log; false without memory. */
+/* Its profile, the same for the same encoding, for MODEL_GRAY or MODEL_RGB. Empty where the values make no sense, with
+ * a line in the log; false without memory. */
 bool profile_make(struct arena *a, enum model model, const struct encoding *e, struct str *icc, struct error *err);
 
 void profile_convert(const struct conversion *c, const void *in, uint8_t *out, uint32_t n);

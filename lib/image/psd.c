@@ -202,7 +202,8 @@ static bool unpack(struct psd_rows *rows, uint64_t row, uint64_t bytes)
 }
 
 /* The part's columns of that channel; *row points at their first byte. */
-static bool read_channel(struct raster_reader *reader, uint32_t channel, uint32_t y, const uint8_t **row, struct error *err)
+static bool read_channel(struct raster_reader *reader, uint32_t channel, uint32_t y, const uint8_t **row,
+			 struct error *err)
 {
 	const struct raster *r = reader->raster;
 	const struct psd *f = r->own;

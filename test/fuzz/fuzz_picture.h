@@ -10,7 +10,9 @@
 /* What a decoder's fuzz target does with one input: open, then reads of several kinds, each held to
  * the decoder's contract. */
 
+#ifndef FUZZ_MEMORY
 #define FUZZ_MEMORY (UINT64_C(64) << 20)
+#endif
 
 static inline void fuzz_must(bool holds)
 {

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Few bytes may say that they are a large picture. */
+#define FUZZ_MEMORY (UINT64_C(1) << 20)
+
 #include "fuzz_picture.h"
 
 #include "image/plain.h"
