@@ -2,12 +2,14 @@
 #include "tiff_levels.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include <tiffio.h>
 
 #include "tiff_messages.h"
 #include "tiff_pages.h"
 
+#define TAG_GDAL_NODATA 42113
 #define MAX_TILE_SAMPLES (UINT64_C(1) << 40)
 #define LIBTIFF_MAX_BYTES (UINT64_C(1) << 30)   /* of one allocation */
 #define STREAM_HEAD_BYTES 65536                 /* headers, tables and profiles in JPEG streams */
@@ -264,6 +266,23 @@ static void read_ycbcr(TIFF *tif, struct tiff_samples *s)
 		memcpy(s->reference, values, sizeof s->reference);
 }
 
+/* In GDAL's private tag, as text; as near as the samples come to it. */
+static double read_nothing(TIFF *tif, const struct tiff_samples *s)
+{
+	uint32_t n = 0;
+	const char *text = NULL;
+	char copy[64];
+	if (!TIFFGetField(tif, TAG_GDAL_NODATA, &n, &text) || !text || !n || n >= sizeof copy)
+		return NAN;
+	memcpy(copy, text, n);
+	copy[n] = '\0';
+	char *end;
+	double value = strtod(copy, &end);
+	if (end == copy)
+		return NAN;
+	return s->format == SAMPLEFORMAT_IEEEFP && s->bits == 32 ? (double)(float)value : value;
+}
+
 /* What the current directory says. */
 static struct tiff_samples read_kind(struct tiff_file *f)
 {
@@ -277,6 +296,7 @@ static struct tiff_samples read_kind(struct tiff_file *f)
 	s.separate = s.n > 1 && tag16(tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG) == PLANARCONFIG_SEPARATE;
 	if (!TIFFGetField(tif, TIFFTAG_PHOTOMETRIC, &s.photometric))
 		s.photometric = s.n >= 3 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
+	s.nothing = read_nothing(tif, &s);
 	if (s.photometric == PHOTOMETRIC_YCBCR)
 		read_ycbcr(tif, &s);
 	if (s.photometric == PHOTOMETRIC_PALETTE && s.bits >= 1 && s.bits <= 16)

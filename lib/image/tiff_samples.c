@@ -243,6 +243,15 @@ static void put_numbers(const struct tiff_samples *s, int i, const double *numbe
 	}
 }
 
+static void load_numbers(const struct tiff_samples *s, tiff_numbers_fn *numbers, const uint8_t *row, size_t first, size_t step,
+			 uint32_t n, double *out)
+{
+	numbers(row, first, step, n, out);
+	for (uint32_t k = 0; !isnan(s->nothing) && k < n; k++)
+		if (out[k] == s->nothing)
+			out[k] = NAN;
+}
+
 /* Samples of plane i, the first being sample `at` of the row. */
 static void put_plane(const struct tiff_unpacker *u, int i, const uint8_t *row, size_t at, uint32_t n, uint8_t *to)
 {
@@ -252,7 +261,7 @@ static void put_plane(const struct tiff_unpacker *u, int i, const uint8_t *row, 
 	for (uint32_t done = 0; done < n; done += CHUNK) {
 		uint32_t m = n - done < CHUNK ? n - done : CHUNK;
 		if (u->numbers) {
-			u->numbers(row, at + done * step, step, m, numbers);
+			load_numbers(u->s, u->numbers, row, at + done * step, step, m, numbers);
 			put_numbers(u->s, i, numbers, m, (uint16_t *)(to + done * wide));
 		} else {
 			u->codes(row, at + done * step, step, m, u->s->bits, codes);
@@ -322,7 +331,7 @@ void tiff_samples_widen(const struct tiff_samples *s, const struct tiff_run *run
 	for (int i = 0; i < (s->separate ? 1 : model_planes(s->model)); i++)
 		for (uint32_t done = 0; done < run->n; done += CHUNK) {
 			uint32_t m = run->n - done < CHUNK ? run->n - done : CHUNK;
-			numbers(row_at(s, run), first + (size_t)i + done * step, step, m, chunk);
+			load_numbers(s, numbers, row_at(s, run), first + (size_t)i + done * step, step, m, chunk);
 			for (uint32_t k = 0; k < m; k++) {
 				if (!isfinite(chunk[k]))
 					continue;

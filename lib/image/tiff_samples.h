@@ -15,7 +15,7 @@
  * part. They are spread over 16 bits from `low` to `high`: the header's range (SMinSampleValue to
  * SMaxSampleValue), else for floats that all lie within 0 and 1 just that, else the range of the page's own samples
  * (tiff_range.h), so the same for every tile. What lies beyond a header's range gets its nearest end; what is no
- * number is black.
+ * number, or stands for none, is as low.
  *
  * YCbCr (but for new-style JPEG, whose planes stay as they are) becomes RGB, by its own coefficients and reference
  * black and white; each chroma sample counts for all of its block's pixels, so that tiles need no neighbours.
@@ -30,6 +30,7 @@ struct tiff_samples {
 	const uint16_t *palette[3];    /* 2^bits entries each */
 	uint16_t palette_most;         /* its white */
 	double low, high;              /* of quantities, once known */
+	double nothing;                /* the quantity that stands for none (GDAL's no-data value); NAN where there is none */
 
 	enum model model;              /* of the planes */
 	bool quantities, deep;

@@ -10,7 +10,7 @@ from kinds import Kind, check, deep_scene, gray_scene, in_srgb, lab_of, printed,
 from make_images import adobe_like_profile
 from profiles import gray_profile, ink_profile
 from tiff_kinds import FLOAT as REAL, SIGNED, layout
-from writers import DOUBLE, LONG, RATIONAL, SHORT, UNDEFINED, jpeg_of, page, shrink, tiff, ycc
+from writers import ASCII, DOUBLE, LONG, RATIONAL, SHORT, UNDEFINED, jpeg_of, page, shrink, tiff, ycc
 
 WHITE, BLACK, RGB, CMYK, YCBCR, CIELAB, ICCLAB, LOGL, LOGLUV = 0, 1, 2, 5, 6, 8, 9, 32844, 32845
 
@@ -47,6 +47,11 @@ def integer_kinds():
     header = {340: (DOUBLE, [-500]), 341: (DOUBLE, [4000])}
     yield Kind("heights-header.tif", tiff([layout(heights, format=SIGNED, tags=header)]), spread(heights, -500, 4000))
     yield Kind("heights-white.tif", tiff([layout(heights, format=SIGNED, photometric=WHITE)]), 255 - spread(heights))
+    holes = heights.copy()
+    holes[10:20, 30:50] = -9999
+    nothing = {42113: (ASCII, list(b"-9999\0"))}
+    yield Kind("heights-nodata.tif", tiff([layout(holes, format=SIGNED, tags=nothing)]),
+               np.where(holes == -9999, 0, spread(heights)).astype(np.uint8), half=200)
     motorola = numbers(5, 70000, ">u4")
     yield Kind("motorola32.tif", tiff([layout(motorola, order=">")], order=">"), spread(motorola))
     motorola = numbers(5, 70000, "u4")
@@ -78,6 +83,11 @@ def float_kinds():
     holes = values.copy()
     holes[10:14, 20:30], holes[30:35, 50:52], holes[50, :] = np.nan, np.inf, -np.inf
     yield Kind("holes.tif", tiff([layout(holes, format=REAL)]), spread(holes), half=200)
+    lowest = values.copy()
+    lowest[10:14, 20:30] = np.finfo("f4").min
+    nothing = {42113: (ASCII, list(b"-3.4028234663852886e+38\0"))}
+    yield Kind("float-nodata.tif", tiff([layout(lowest, format=REAL, tags=nothing)]),
+               np.where(lowest < -1e38, 0, spread(values)).astype(np.uint8), half=200)
     yield Kind("flat.tif", tiff([layout(np.full((67, 97), .5, "f4"), format=REAL)]), np.full((67, 97), 128, np.uint8))
     opacity = np.tile(np.linspace(0, 1, 97, dtype="f4"), (67, 1))
     both = np.dstack([numbers(0, 1, "f4") * opacity[..., None], opacity])
