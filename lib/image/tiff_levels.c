@@ -10,6 +10,7 @@
 #include "tiff_pages.h"
 
 #define TAG_GDAL_NODATA 42113
+#define MAX_BESIDE 64                           /* directories that are looked at for levels */
 #define MAX_TILE_SAMPLES (UINT64_C(1) << 40)
 #define LIBTIFF_MAX_BYTES (UINT64_C(1) << 30)   /* of one allocation */
 #define STREAM_HEAD_BYTES 65536                 /* headers, tables and profiles in JPEG streams */
@@ -424,6 +425,20 @@ static bool is_reduced(struct tiff_file *f)
 	return tag32(f->tif, TIFFTAG_SUBFILETYPE, 0) & FILETYPE_REDUCEDIMAGE;
 }
 
+static bool is_mask(struct tiff_file *f)
+{
+	return tag32(f->tif, TIFFTAG_SUBFILETYPE, 0) & FILETYPE_MASK;
+}
+
+/* The directories behind the page's. Masks, and thumbnails of another kind, may stand among the levels (GDAL has a mask
+ * behind each); anything else is the next page. */
+static void add_next_levels(struct tiff_file *f)
+{
+	for (int i = 0; i < MAX_BESIDE && f->n_levels < FACTS_MAX_LEVELS && TIFFReadDirectory(f->tif); i++)
+		if (!is_mask(f) && !add_level(f, is_reduced(f)) && !is_reduced(f))
+			return;
+}
+
 static void add_sub_levels(struct tiff_file *f, struct arena *a)
 {
 	uint16_t n = 0;
@@ -526,9 +541,7 @@ bool tiff_file_open(struct arena *a, uint32_t page, struct picture *p, struct ti
 
 	add_sub_levels(f, a);
 	if (TIFFSetSubDirectory(f->tif, full->directory))
-		while (f->n_levels < FACTS_MAX_LEVELS && TIFFReadDirectory(f->tif) &&
-		       add_level(f, is_reduced(f)))
-			;
+		add_next_levels(f);
 	/* Damage behind the pages that are used does not matter; what could not be read might be a level. */
 	if (p->source->has_failed)
 		return source_blame(p->source, err);

@@ -35,8 +35,8 @@ static bool start(struct walk *w, uint64_t *first, struct error *err)
 	return true;
 }
 
-/* Whether a directory's entries, which are sorted by tag, make it a reduced image. */
-static bool says_reduced(const struct walk *w, const uint8_t *entries, uint64_t n)
+/* Whether a directory's entries, which are sorted by tag, make it no page: a reduced image, or a mask. */
+static bool says_beside(const struct walk *w, const uint8_t *entries, uint64_t n)
 {
 	int entry = w->big ? 20 : 12;
 	for (uint64_t i = 0; i < n; i++, entries += entry) {
@@ -44,7 +44,7 @@ static bool says_reduced(const struct walk *w, const uint8_t *entries, uint64_t 
 		const uint8_t *value = entries + (w->big ? 12 : 8);
 		uint64_t v = number(w, value, number(w, entries + 2, 2) == TIFF_SHORT ? 2 : 4);
 		if (tag == TIFFTAG_SUBFILETYPE)
-			return v & FILETYPE_REDUCEDIMAGE;
+			return v & (FILETYPE_REDUCEDIMAGE | FILETYPE_MASK);
 		if (tag == TIFFTAG_OSUBFILETYPE)
 			return v == OFILETYPE_REDUCEDIMAGE;
 	}
@@ -57,7 +57,7 @@ static bool damaged(struct error *err, const char *what)
 }
 
 /* Looks at the directory at `at`, and sets where the next one is, 0 behind the last. */
-static bool look(const struct walk *w, uint64_t at, bool *reduced, uint64_t *next, struct error *err)
+static bool look(const struct walk *w, uint64_t at, bool *beside, uint64_t *next, struct error *err)
 {
 	uint8_t bytes[8 + MAX_ENTRIES * LONGEST_ENTRY + 8];
 	uint64_t head = w->big ? 8 : 2, entry = w->big ? 20 : 12, link = w->big ? 8 : 4;
@@ -73,7 +73,7 @@ static bool look(const struct walk *w, uint64_t at, bool *reduced, uint64_t *nex
 	uint64_t end = head + n * entry, wanted = head + seen * entry;
 	if (wanted > (uint64_t)got && !source_read(w->source, bytes, wanted, at, err))
 		return false;
-	*reduced = says_reduced(w, bytes + head, seen);
+	*beside = says_beside(w, bytes + head, seen);
 	if (end + link > (uint64_t)got) {
 		if (!source_read(w->source, bytes, link, at + end, err))
 			return false;
@@ -93,11 +93,11 @@ bool tiff_page_find(struct source *source, uint32_t page, uint64_t *directory, s
 	at = first;
 	for (uint32_t seen = 0, i = 0; at && i < MAX_DIRECTORIES; i++) {
 		uint64_t next;
-		bool reduced;
-		if (!look(&w, at, &reduced, &next, err))
+		bool beside;
+		if (!look(&w, at, &beside, &next, err))
 			return false;
 		*directory = at;
-		seen += !reduced;
+		seen += !beside;
 		if (seen == page)
 			return true;
 		at = next;

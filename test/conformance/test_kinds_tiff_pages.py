@@ -52,6 +52,13 @@ def pyramids():
     planes = [with_subs(levels_of(p, REDUCED, **tiles)) for p in (gray, 65535 - gray)]
     planes[0]["entries"][270] = (ASCII, list(ome))
     yield "ome", tiff(planes), 3, rounded(gray)
+    # As GDAL writes them: a mask behind each level; and a thumbnail of another kind.
+    full, half_of_it, quarter = levels_of(scene(), REDUCED, **tiles)
+    masks = [page(np.full((67 >> i, 97 >> i), 255, np.uint8), tags={254: (LONG, [4 + (i > 0)])}) for i in range(3)]
+    thumbnail = page(np.zeros((10, 30), np.uint8), tags=REDUCED)
+    yield "masks", tiff([full, masks[0], thumbnail, half_of_it, masks[1], quarter, masks[2]]), 3, scene()
+    gray_levels = levels_of(gray_scene(), REDUCED, **tiles)
+    yield "gray-masks", tiff([gray_levels[0], masks[0], masks[1], *gray_levels[1:]]), 3, gray_scene()
     # Not levels: strips that nothing marks, a picture of another kind or another shape.
     yield "plain-pages", tiff(levels_of(scene(), rows=16)), 1, scene()
     yield "other-kinds", tiff([layout(deep, **tiles), layout(half(scene()), tags=REDUCED, **tiles),
