@@ -6,6 +6,7 @@
 #include "jp2_write.h"
 #include "jpeg_read.h"
 #include "jpeg_write.h"
+#include "jxl.h"
 #include "magick.h"
 #include "pdf.h"
 #include "plain.h"
@@ -15,10 +16,11 @@
 #include "webp.h"
 
 const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &jp2_decoder,  &png_decoder,
-					   &webp_decoder, &heif_decoder, &magick_decoder, &plain_decoder, NULL};
+					   &webp_decoder, &heif_decoder, &magick_decoder, &plain_decoder,
+					   &jxl_decoder,  NULL};
 
 const char *const image_suffixes[] = {"jpg", "jpeg", "tif", "tiff", "jp2", "j2k", "png", "webp", "gif", "bmp", "psd", "psb",
-				      "pnm", "pbm", "pgm", "ppm", "pam", "heic", "avif", NULL};
+				      "pnm", "pbm", "pgm", "ppm", "pam", "heic", "avif", "jxl", NULL};
 
 static const struct encoder *const encoders[] = {&jpeg_encoder, &png_encoder, &webp_encoder, &tif_encoder,
 						 &jp2_encoder,  &pdf_encoder, &gif_encoder,  &avif_encoder};

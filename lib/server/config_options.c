@@ -97,6 +97,7 @@ const struct option config_options[] = {
 	  "Rare source formats that are read: of gif (by ImageMagick), bmp, pnm, psd."),
 	C("images", "heif_formats", heif_formats, LIST, "heic,avif", 0, 0, NULL,
 	  "Source formats that libheif may decode, where it can: of heic, avif."),
+	C("images", "jxl", jxl, BOOL, "true", 0, 0, NULL, "Whether libjxl may decode JPEG XL."),
 	C("images", "filter", filter, CHOICE, "lanczos", 0, 0, filter_words, "Resampling filter."),
 	C("images", "tile_size", tile_size, UINT, "512", 64, 8192, NULL,
 	  "Tile side announced for originals without tiles, in pixels."),

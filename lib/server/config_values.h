@@ -82,6 +82,7 @@ struct config {
 	int jpeg_sampling, tif_compression, bitonal, filter;
 	const char *background;      /* six hex digits */
 	const char **magick_formats, **heif_formats;
+	bool jxl;
 	/* cache */
 	const char *cache_folder, *temporary, *nginx_folder;
 	uint64_t cache_max_bytes, min_free_bytes, temporary_bytes, max_wait_ms, max_waiting;

@@ -9,6 +9,7 @@
 #include "../iiif/negotiate.h"
 #include "../image/codecs.h"
 #include "../image/heif.h"
+#include "../image/jxl.h"
 #include "../image/magick.h"
 #include "../image/plain.h"
 #include "handover.h"
@@ -280,6 +281,7 @@ struct service *service_open(struct arena *a, const struct config *c, struct err
 	s->config = c;
 	magick_configure(&(struct magick_options){c->magick_formats, c->max_request_memory});
 	plain_configure(c->magick_formats);
+	jxl_configure(c->jxl);
 	heif_configure(&(struct heif_options){c->heif_formats, c->max_request_memory});
 	s->grammar = (struct request_options){
 		.prefixes_2 = c->prefixes_2,

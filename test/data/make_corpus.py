@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -180,9 +181,27 @@ def heifs():
         yield f"twelve-bits.{kind}", coded(deep, kind, "-q", "20", "-b", "12")
 
 
+def jxls():
+    """By cjxl: exact and lossy, gray, deep, with opacity, in a container."""
+    def made(samples, kind, bits, *options):
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = os.path.join(folder, "a.png"), os.path.join(folder, "a.jxl")
+            with open(source, "wb") as f:
+                f.write(png(samples, kind, bits))
+            subprocess.run(["cjxl", source, target, "-e", "3", *options], check=True, capture_output=True)
+            with open(target, "rb") as f:
+                return f.read()
+    small, deep = PICTURE[:24, :32], PICTURE[:24, :32].astype("uint16") * 257
+    yield "exact", made(small, RGB, 8, "-d", "0")
+    yield "lossy", made(small, RGB, 8, "-d", "1", "--container=1")
+    yield "gray", made(small[..., :1], PNG_GRAY, 8, "-d", "1")
+    yield "clear", made(deep[..., [0, 1, 2, 0]], 6, 16, "-d", "0")
+    yield "modular", made(deep, RGB, 16, "-d", "2", "-m", "1")
+
+
 def main(folder):
     for target, seeds in (("fuzz_jpeg", jpegs()), ("fuzz_tiff", tiffs()), ("fuzz_png", pngs()), ("fuzz_webp", webps()),
-                          ("fuzz_plain", plains()), ("fuzz_heif", heifs())):
+                          ("fuzz_plain", plains()), ("fuzz_heif", heifs()), ("fuzz_jxl", jxls())):
         os.makedirs(os.path.join(folder, target), exist_ok=True)
         for name, data in seeds:
             if len(data) > 8192:

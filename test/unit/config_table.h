@@ -67,6 +67,7 @@ static const struct option options[] = {
 	R("images", metadata, CHOICE, "copyright", "all", WORDS("none", "copyright", "all")),
 	C("images", "magick_formats", LIST, magick_formats, "gif,bmp,pnm,psd", "psd,gif", ANY),
 	C("images", "heif_formats", LIST, heif_formats, "heic,avif", "avif", ANY),
+	C("images", "jxl", BOOL, jxl, "true", "false", ANY),
 	C("images", "filter", CHOICE, filter, "lanczos", "triangle", WORDS("lanczos", "mitchell", "triangle")),
 	C("images", "tile_size", UINT, tile_size, "512", "1024", 64, 8192, NULL),
 	R("access", symlinks, CHOICE, "no", "follow", WORDS("no", "inside", "follow")),
