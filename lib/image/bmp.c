@@ -4,6 +4,7 @@
 enum { BMP_RGB, BMP_RLE8, BMP_RLE4, BMP_BITFIELDS, BMP_ALPHA_BITFIELDS = 6 };
 enum {
 	HEADER_CORE = 12,
+	HEADER_OS2_LEAST = 16,         /* OS/2's may end where its fields are 0 */
 	HEADER_V1 = 40,
 	HEADER_V2 = 52,
 	HEADER_V3 = 56,
@@ -11,6 +12,7 @@ enum {
 	HEADER_V4 = 108,
 	HEADER_V5 = 124,
 };
+#define HEADER_COLOURS 36             /* where the number of colours ends */
 #define EMBEDDED_PROFILE 0x4d424544
 
 struct bmp {
@@ -26,15 +28,18 @@ static bool bmp_knows(const uint8_t *head, size_t n)
 		return false;
 	switch (head[14]) {
 	case HEADER_CORE:
-	case HEADER_V1:
 	case HEADER_V2:
-	case HEADER_V3:
-	case HEADER_OS2:
 	case HEADER_V4:
 	case HEADER_V5:
 		return true;
 	}
-	return false;
+	return head[14] >= HEADER_OS2_LEAST && head[14] <= HEADER_OS2 && head[14] % 4 == 0;
+}
+
+static bool is_os2(const struct bmp *b)
+{
+	return b->header >= HEADER_OS2_LEAST && b->header <= HEADER_OS2 && b->header != HEADER_V1 && b->header != HEADER_V2 &&
+	       b->header != HEADER_V3;
 }
 
 static bool is_run_length(const struct bmp *b)
@@ -51,11 +56,10 @@ static bool check(const struct bmp *b, uint64_t length, struct error *err)
 {
 	if (b->bits == 0 || b->bits > 32 || (b->bits != 24 && (b->bits & (b->bits - 1))))
 		return raster_unsupported(err, "BMP bits per pixel", b->bits);
-	if (!(b->compression <= BMP_RLE4 || has_masks(b)) || (b->header == HEADER_OS2 && b->compression > BMP_RLE4))
+	if (!(b->compression <= BMP_RLE4 || has_masks(b)) || (is_os2(b) && b->compression > BMP_RLE4))
 		return raster_unsupported(err, "BMP compression", b->compression);
 	if ((b->compression == BMP_RLE8 && b->bits != 8) || (b->compression == BMP_RLE4 && b->bits != 4) ||
-	    (has_masks(b) && b->bits != 16 && b->bits != 32) || (b->top_down && is_run_length(b)) ||
-	    (b->bits <= 8 && b->colours > 1u << b->bits))
+	    (has_masks(b) && b->bits != 16 && b->bits != 32) || (b->top_down && is_run_length(b)))
 		return raster_damaged(err, "a BMP header that contradicts itself");
 	if (b->pixels < 14 + b->header || b->pixels >= length)
 		return raster_damaged(err, "the pixels lie outside of the file");
@@ -92,7 +96,7 @@ static void read_masks(struct cursor *c, struct bmp *b)
 static bool read_palette(struct cursor *c, struct bmp *b)
 {
 	bool gray = true;
-	uint32_t n = b->colours ? b->colours : 1u << b->bits;
+	uint32_t all = 1u << b->bits, n = b->colours && b->colours < all ? b->colours : all;
 	c->at = 14 + b->header;
 	for (uint32_t i = 0; i < n && c->at + 3 <= b->pixels && !c->failed; i++) {
 		for (int k = 2; k >= 0; k--)
@@ -125,8 +129,9 @@ static bool bmp_parse(struct arena *a, struct source *s, struct raster *r, struc
 	read_sides(&c, b, r);
 	uint32_t planes = cursor_le(&c, 2);
 	b->bits = cursor_le(&c, 2);
-	if (b->header > HEADER_CORE) {
+	if (b->header > HEADER_OS2_LEAST)
 		b->compression = cursor_le(&c, 4);
+	if (b->header >= HEADER_COLOURS) {
 		c.at += 12;
 		b->colours = cursor_le(&c, 4);
 	}
@@ -188,10 +193,10 @@ static uint64_t put_literal(struct cursor *c, const struct raster *r, uint8_t *r
 	return x + n;
 }
 
-/* Pixels that are passed over have index 0. */
+/* Pixels that are passed over have index 0. Behind the last one the end need not be said. */
 static bool unpack(struct cursor *c, const struct raster *r, uint8_t *room)
 {
-	for (uint64_t x = 0, y = 0; y < r->h && !c->failed;) {
+	for (uint64_t x = 0, y = 0; y < r->h && !c->failed && (x < r->w || y < r->h - 1);) {
 		uint8_t n = cursor_byte(c), value = cursor_byte(c);
 		if (n) {
 			for (uint32_t i = 0; i < n && !c->failed; i++)

@@ -34,6 +34,11 @@ def palettes():
         index, colours = gray_scene() >> (8 - bits), table(2 ** bits)
         for header in (CORE, V1, V2, V3, OS2, V4, V5):
             yield Kind(f"table{bits}-{header}.bmp", bmp(index, bits, header, table=colours), colours[index], half=HALF)
+        for header in (16, 24, 48):  # OS/2's, cut
+            yield Kind(f"table{bits}-{header}.bmp", bmp(index, bits, header, table=colours), colours[index], half=HALF)
+    index = gray_scene() >> 2
+    yield Kind("many-colours.bmp", bmp(index, 8, table=np.vstack([table(64)] * 4 + [table(44)]), colours=300), table(64)[index],
+               half=HALF)
     index = gray_scene() >> 4
     yield Kind("top-down.bmp", bmp(index, 4, table=table(16), top_down=True), table(16)[index], half=HALF)
     yield Kind("short-table.bmp", bmp(index % 5, 8, table=table(5), colours=5), table(5)[index % 5], half=HALF)
@@ -52,6 +57,9 @@ def coded():
         index = gray_scene() >> (8 - bits if bits == 4 else 2)
         index[5:9, 10:60] = 3
         colours = table(16 if bits == 4 else 64)
+        yield Kind(f"rle{bits}-no-end.bmp",
+                   bmp(index, bits, V1, compression, colours, len(colours), data=run_lengths(index, bits)[:-4]),
+                   colours[index], half=HALF)
         for header in (V1, OS2, V5):
             data = bmp(index, bits, header, compression, colours, len(colours), data=run_lengths(index, bits))
             yield Kind(f"rle{bits}-{header}.bmp", data, colours[index], half=HALF)
@@ -166,7 +174,6 @@ def refusals():
                        ("huffman", bmp(index, 1, OS2, 3)), ("rle24", bmp(whole, 24, OS2, 4)), ("depth", bmp(index, 7))):
         yield Refusal(f"{name}.bmp", data, 501, "unsupported")
     yield Refusal("planes.bmp", bmp(whole, 24).replace(struct.pack("<HH", 1, 24), struct.pack("<HH", 3, 24), 1), 500, "damaged")
-    yield Refusal("too-many-colours.bmp", bmp(index, 4, table=table(16), colours=17), 500, "damaged")
     yield Refusal("rle-of-24.bmp", bmp(whole, 24, V1, RLE8), 500, "damaged")
     yield Refusal("no-rows.bmp", bmp(whole, 24)[:22] + bytes(4) + bmp(whole, 24)[26:], 500, "damaged")
     yield Refusal("floats.pfm", b"PF\n1 1\n-1\n" + bytes(12), 501, "unsupported")

@@ -41,13 +41,13 @@ def bmp(samples, bits, header=V1, compression=RGB, table=None, colours=0, masks=
         words = struct.pack(f"<{len(masks)}I", *masks)
         if header == V1:
             entries = words + entries
-        elif header != OS2:
+        elif header > V1 and header != OS2:
             head += words
         if header == V4 or header == V5:
             head = head.ljust(56, b"\0") + (b"DEBM" if icc else b"BGRs")
         if icc:
             head = head.ljust(112, b"\0") + struct.pack("<II", header + len(entries) + len(data), len(icc))
-        head = head.ljust(header, b"\0")
+        head = head[:header].ljust(header, b"\0")
     start = 14 + len(head) + len(entries)
     return b"BM" + struct.pack("<IHHI", start + len(data) + len(icc), 0, 0, start) + head + entries + data + icc
 
