@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "profile.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include <lcms2.h>
@@ -13,12 +14,23 @@
 #define KEPT_CONVERSIONS 16
 #define FLAGS (cmsFLAGS_BLACKPOINTCOMPENSATION | cmsFLAGS_NOCACHE)
 
+/*
+ * 16-bit RGB by three curves and a matrix. lcms2 goes that way with 8 bits only, and lays a grid over deeper samples, which is
+ * off by up to 17 where colours are cut at sRGB's edge.
+ */
+struct matrix {
+	float light[3][65536];         /* of samples */
+	float to_srgb[3][3];
+	uint8_t encoded[65536];        /* of light in sRGB */
+};
+
 struct conversion {
 	char hash[33];
 	bool used, deep;
 	enum model model;              /* of the samples */
 	cmsHTRANSFORM transform;       /* colours; NULL: the samples are right as they are */
 	uint8_t *curve;                /* gray, by sample; NULL likewise */
+	struct matrix *matrix;         /* stands for transform where it is not NULL */
 };
 
 static const struct space {
@@ -104,7 +116,91 @@ static void open_gray(struct conversion *c, cmsHPROFILE from, size_t bytes)
 		note("that is broken", c, bytes);
 	} else if (is_straight(c->curve, c->deep)) {
 		free(c->curve);
+	free(c->matrix);
 		c->curve = NULL;
+	}
+}
+
+/* The three colorants, as columns. */
+static bool read_colorants(cmsHPROFILE p, double m[3][3])
+{
+	static const cmsTagSignature tags[] = {cmsSigRedColorantTag, cmsSigGreenColorantTag, cmsSigBlueColorantTag};
+	for (int i = 0; i < 3; i++) {
+		const cmsCIEXYZ *xyz = cmsReadTag(p, tags[i]);
+		if (!xyz)
+			return false;
+		m[0][i] = xyz->X;
+		m[1][i] = xyz->Y;
+		m[2][i] = xyz->Z;
+	}
+	return true;
+}
+
+static double cofactor(const double m[3][3], int i, int j)
+{
+	int a = (i + 1) % 3, b = (i + 2) % 3, c = (j + 1) % 3, d = (j + 2) % 3;
+	return m[a][c] * m[b][d] - m[a][d] * m[b][c];
+}
+
+/* The inverse of one times the other. */
+static void divide(const double by[3][3], const double m[3][3], float out[3][3])
+{
+	double determinant = 0;
+	for (int j = 0; j < 3; j++)
+		determinant += by[0][j] * cofactor(by, 0, j);
+	for (int i = 0; i < 3; i++)
+		for (int j = 0; j < 3; j++) {
+			double sum = 0;
+			for (int k = 0; k < 3; k++)
+				sum += cofactor(by, k, i) * m[k][j];
+			out[i][j] = (float)(sum / determinant);
+		}
+}
+
+static bool read_curves(cmsHPROFILE p, struct matrix *m)
+{
+	static const cmsTagSignature tags[] = {cmsSigRedTRCTag, cmsSigGreenTRCTag, cmsSigBlueTRCTag};
+	for (int c = 0; c < 3; c++) {
+		const cmsToneCurve *curve = cmsReadTag(p, tags[c]);
+		for (int i = 0; curve && i < 65536; i++)
+			m->light[c][i] = cmsEvalToneCurveFloat(curve, (float)i / 65535);
+		if (!curve)
+			return false;
+	}
+	return true;
+}
+
+/* NULL where the profile is not so simple. */
+static struct matrix *make_matrix(cmsHPROFILE from)
+{
+	double colorants[3][3], own[3][3];
+	struct matrix *m = malloc(sizeof *m);
+	cmsHPROFILE srgb = cmsCreate_sRGBProfile();
+	bool ok = m && cmsIsMatrixShaper(from) && !cmsIsCLUT(from, INTENT_RELATIVE_COLORIMETRIC, LCMS_USED_AS_INPUT) &&
+		  read_colorants(from, colorants) && read_colorants(srgb, own) && read_curves(from, m);
+	cmsCloseProfile(srgb);
+	if (!ok) {
+		free(m);
+		return NULL;
+	}
+	divide(own, colorants, m->to_srgb);
+	for (int i = 0; i < 65536; i++) {
+		double light = i / 65535.0;
+		double value = light <= 0.0031308 ? light * 12.92 : 1.055 * pow(light, 1 / 2.4) - 0.055;
+		m->encoded[i] = (uint8_t)(value * 255 + 0.5);
+	}
+	return m;
+}
+
+static void convert_by_matrix(const struct matrix *m, const uint16_t *in, uint8_t *out, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++, in += 3, out += 3) {
+		float r = m->light[0][in[0]], g = m->light[1][in[1]], b = m->light[2][in[2]];
+		for (int c = 0; c < 3; c++) {
+			float v = m->to_srgb[c][0] * r + m->to_srgb[c][1] * g + m->to_srgb[c][2] * b;
+			/* In this order what is no number is black. */
+			out[c] = m->encoded[v > 0 ? v < 1 ? (int)(v * 65535 + 0.5f) : 65535 : 0];
+		}
 	}
 }
 
@@ -117,7 +213,8 @@ static void open_colour(struct conversion *c, cmsHPROFILE from, size_t bytes)
 		cmsDeleteTransform(t);
 	} else if (c->deep) {
 		cmsDeleteTransform(t);
-		c->transform = make_transform(from, c->model, true);
+		c->matrix = c->model == MODEL_RGB ? make_matrix(from) : NULL;
+		c->transform = c->matrix ? NULL : make_transform(from, c->model, true);
 	} else {
 		c->transform = t;
 	}
@@ -151,7 +248,7 @@ static bool is_for(const struct conversion *c, const struct conversion *wanted)
 
 static bool does_something(const struct conversion *c)
 {
-	return c->transform || c->curve;
+	return c->transform || c->curve || c->matrix;
 }
 
 static void forget(struct conversion *c)
@@ -191,6 +288,8 @@ void profile_convert(const struct conversion *c, const void *in, uint8_t *out, u
 {
 	if (c->transform)
 		cmsDoTransform(c->transform, in, out, n);
+	else if (c->matrix)
+		convert_by_matrix(c->matrix, in, out, n);
 	else
 		for (uint32_t i = 0; i < n; i++)
 			out[i] = c->curve[c->deep ? ((const uint16_t *)in)[i] : ((const uint8_t *)in)[i]];

@@ -160,7 +160,7 @@ def gray_and_deep(icc):
     yield Kind("gray-alpha-linear.png", png(np.dstack([gray_scene(), opacity()]), GRAY_ALPHA, 8, gama(100000)),
                np.dstack([seen(gray, lambda v: v), opacity()]))
     yield Kind("deep-linear.png", png(deep_scene(), RGB, 16, gama(100000)), seen(deep, lambda v: v), .6, 2)
-    yield Kind("deep-icc.png", png(deep_scene(), RGB, 16, icc_chunk(icc)), seen(deep, lambda v: v ** 2.2, ADOBE), .6, 14)
+    yield Kind("deep-icc.png", png(deep_scene(), RGB, 16, icc_chunk(icc)), seen(deep, lambda v: v ** 2.2, ADOBE), .6, 2)
     ramp = np.tile(np.arange(64, dtype=np.uint16) * 64, (32, 1))
     yield Kind("deep-gray-linear-shadows.png", png(ramp, GRAY, 16, gama(100000)), seen(ramp / 65535, lambda v: v))
     plte = chunk(b"PLTE", np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes())
