@@ -45,7 +45,8 @@ static bool take_box(struct str *s, uint32_t *type, struct str *content)
 	return true;
 }
 
-static void read_header(struct str s, struct jp2_boxes *b)
+/* A group of colours holds no further one. */
+static void read_header(struct str s, bool group, struct jp2_boxes *b)
 {
 	struct str content;
 	uint32_t type;
@@ -59,7 +60,8 @@ static void read_header(struct str s, struct jp2_boxes *b)
 				b->colour[b->colours++] = content;
 			break;
 		case BOX('c', 'g', 'r', 'p'):
-			read_header(content, b);
+			if (!group)
+				read_header(content, true, b);
 			break;
 		case BOX('p', 'c', 'l', 'r'):
 			b->palette = content;
@@ -77,7 +79,7 @@ struct walk {
 	struct arena *a;
 	struct source *source;
 	struct jp2_boxes *b;
-	bool codestream_header, layer_header;   /* the first of each was seen */
+	bool header, codestream_header, layer_header;   /* the first of each was seen */
 	bool in_pieces;
 };
 
@@ -102,6 +104,8 @@ static bool read_box(struct walk *w, uint32_t type, uint64_t at, uint64_t end, s
 		w->in_pieces = true;
 		return true;
 	case BOX('j', 'p', '2', 'h'):
+		if (!is_first(&w->header))
+			return true;
 		break;
 	case BOX('j', 'p', 'c', 'h'):
 		if (!is_first(&w->codestream_header))
@@ -120,7 +124,7 @@ static bool read_box(struct walk *w, uint32_t type, uint64_t at, uint64_t end, s
 	char *bytes = arena_block(w->a, n + 1, err);
 	if (!bytes || !source_read(w->source, bytes, n, at, err))
 		return false;
-	read_header((struct str){bytes, n}, w->b);
+	read_header((struct str){bytes, n}, false, w->b);
 	return true;
 }
 

@@ -394,12 +394,19 @@ def cut(stream, n):
     return stream[:len(stream) - n]
 
 
+def nested(levels):
+    """Groups of colours within groups."""
+    groups = b"".join(struct.pack(">I4s", 8 * (levels - i), b"cgrp") for i in range(levels))
+    return box(b"jp2h", image_header() + groups)
+
+
 def refusals():
     picture = scene()
     stream, tiled = compressed(picture), compressed(picture, "-t", "50,50")
     for name, data in {"cut-tile": cut(tiled, 60), "cut-half": cut(tiled, len(tiled) // 2), "cut-head": tiled[:60],
                        "no-code": file_of(box(b"jp2h", image_header() + RGB)),
                        "long-box": file_of(box(b"jp2h", image_header()), struct.pack(">I4sQ", 1, b"jp2c", 1 << 60)),
+                       "deep-groups": file_of(nested(300000)),
                        "few-channels": wrapped(stream, 3, CMYK),
                        "no-mapping": wrapped(compressed(gray_scene()), 1, RGB, columns([[1, 2, 3]], 8, 8, 8)),
                        "short-palette": wrapped(compressed(gray_scene()), 1, RGB, RGB_MAP,
