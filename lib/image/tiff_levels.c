@@ -244,11 +244,15 @@ static bool is_known(uint16_t compression)
 	return false;
 }
 
+static bool is_light(uint16_t compression)
+{
+	return compression == COMPRESSION_SGILOG || compression == COMPRESSION_SGILOG24;
+}
+
 /* SGILog would come as it is stored, in units of its own; libtiff is to make gray or RGB of it. */
 static void set_modes(TIFF *tif)
 {
-	uint16_t compression = tag16(tif, TIFFTAG_COMPRESSION, COMPRESSION_NONE);
-	if (compression == COMPRESSION_SGILOG || compression == COMPRESSION_SGILOG24)
+	if (is_light(tag16(tif, TIFFTAG_COMPRESSION, COMPRESSION_NONE)))
 		TIFFSetField(tif, TIFFTAG_SGILOGDATAFMT, SGILOGDATAFMT_8BIT);
 }
 
@@ -300,7 +304,8 @@ static struct tiff_samples read_kind(struct tiff_file *f)
 	s.nothing = read_nothing(tif, &s);
 	if (s.photometric == PHOTOMETRIC_YCBCR)
 		read_ycbcr(tif, &s);
-	if (s.photometric == PHOTOMETRIC_PALETTE && s.bits >= 1 && s.bits <= 16)
+	/* Of SGILog the bits are those asked for, and the palette has as many colours as the file says. */
+	if (s.photometric == PHOTOMETRIC_PALETTE && !is_light(s.compression) && s.bits >= 1 && s.bits <= 16)
 		TIFFGetField(tif, TIFFTAG_COLORMAP, &s.palette[0], &s.palette[1], &s.palette[2]);
 	return s;
 }

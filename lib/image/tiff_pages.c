@@ -74,14 +74,14 @@ static bool look(const struct walk *w, uint64_t at, bool *beside, uint64_t *next
 	if (wanted > (uint64_t)got && !source_read(w->source, bytes, wanted, at, err))
 		return false;
 	*beside = says_beside(w, bytes + head, seen);
-	if (end + link > (uint64_t)got) {
-		if (!source_read(w->source, bytes, link, at + end, err))
-			return false;
-		*next = number(w, bytes, (int)link);
-	} else {
+	if (end + link <= (uint64_t)got) {
 		*next = number(w, bytes + end, (int)link);
+		return true;
 	}
-	return true;
+	/* A file may end right behind its last directory. */
+	got = source_read_up_to(w->source, bytes, link, at + end, err);
+	*next = got == (int64_t)link ? number(w, bytes, (int)link) : 0;
+	return got >= 0;
 }
 
 bool tiff_page_find(struct source *source, uint32_t page, uint64_t *directory, struct error *err)

@@ -106,10 +106,34 @@ def lenient_kinds():
                half=40)
     whole = tiff([layout(gray)])
     link = whole.rindex(b"\0\0\0\0")
+    yield Kind("no-link.tif", without_link(gray), gray)
     yield Kind("broken-link.tif", whole[:link] + struct.pack("<I", len(whole) + 1000), gray)
 
 
+def by_hand(entries, before, after=b""):
+    """A directory behind some bytes, and others behind it; link and all that may follow are the caller's."""
+    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<I", 8 + len(before)) + before + struct.pack("<H", len(entries)) + table + after
+
+
+def without_link(gray):
+    """The file ends with its directory's last entry."""
+    h, w = gray.shape
+    return by_hand([(256, 4, 1, w), (257, 4, 1, h), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1),
+                    (278, 4, 1, h), (279, 4, 1, w * h)], gray.tobytes() + b"\0" * (w * h % 2))
+
+
+def light_with_palette(compression):
+    """SGILog of one bit: libtiff makes 8 of it, and the palette has two colours as before."""
+    entries = [(256, 4, 1, 4), (257, 4, 1, 4), (258, 3, 1, 1), (259, 3, 1, compression), (262, 3, 1, 3), (273, 4, 1, 8),
+               (277, 3, 1, 1), (278, 4, 1, 4), (279, 4, 1, 16), (284, 3, 1, 1)]
+    end = 8 + 16 + 2 + 12 * (len(entries) + 1) + 4
+    return by_hand([*entries, (320, 3, 6, end)], bytes(16), bytes(4) + b"\xff" * 12)
+
+
 def refusals():
+    for compression in (34676, 34677):
+        yield Refusal(f"light-palette{compression}.tif", light_with_palette(compression), 501, "unsupported")
     small = scene(40, 30)
 
     def of(name, samples, **words):
