@@ -16,6 +16,7 @@
 
 #define FILE_MAX_BYTES (UINT64_C(1) << 30)
 #define FIRST_BYTES (UINT64_C(64) << 10)
+#define HEADER_MAX_BYTES (UINT64_C(16) << 20)
 #define ICC_MAX_BYTES (16 << 20)
 /* Measured: what the library holds of each pixel and channel, at the most. */
 #define SAMPLE_BYTES 16
@@ -145,6 +146,8 @@ static bool jxl_open(struct arena *a, uint32_t page, struct picture *p, struct e
 			return progress == FOUND;
 		if (n == length)
 			return raster_damaged(err, "the file is cut off");
+		if (n >= HEADER_MAX_BYTES)
+			return raster_unsupported(err, "JPEG XL whose codestream begins beyond bytes", n);
 	}
 }
 
