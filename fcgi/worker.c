@@ -282,6 +282,8 @@ int worker_run(const struct config *config, const struct service *service)
 		if (accepted >= 0) {
 			serve(&request, config, service);
 			served++;
+			/* Also one that the web server would keep: it would be waited for in vain. */
+			FCGX_Free(&request, 1);
 		} else if (accepted != -EAGAIN) {
 			log_event("error", "accept: %s", strerror(errno));
 			return 1;

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from bench import in_parallel
+from bench import in_parallel, sample
 from PIL import Image
 from stack import Stack, wait_for
 from web import Client
@@ -153,3 +153,19 @@ def test_a_tile_of_a_large_pyramid_takes_little_memory(folder, binary):
             reply = client.ask(f"/iiif/3/large.tif/{x},0,2048,2048/512,512/0/default.jpg")
             assert reply.picture.size == (512, 512)
         assert resident() - before < 40000
+
+
+def test_a_web_server_that_would_keep_connections(scratch, binary):
+    """Each is ended with its request: else the next one on it would not be heard."""
+    folder = scratch / "kept"
+    (folder / "images").mkdir(parents=True)
+    Image.new("RGB", (90, 70), (200, 30, 30)).save(folder / "images" / "red.jpg")
+    (folder / "lorikeet.conf").write_text(f'rules = ( {{ prefix = ""; root = "{folder}/images"; }} );\n')
+    changes = {"fastcgi_keep_conn off;": "fastcgi_keep_conn on;", "upstream lorikeet {": "upstream lorikeet { keepalive 4;",
+               "fastcgi_cache lorikeet;": "fastcgi_cache off;"}
+    with Stack(folder / "s", binary, folder / "lorikeet.conf", workers=1, nginx_conf=sample(folder, changes)) as stack:
+        client = Client(stack.port)
+        start = time.monotonic()
+        for width in range(20, 60):
+            assert client.ask(f"/iiif/3/red.jpg/full/{width},/0/default.jpg").status == 200
+        assert time.monotonic() - start < 10
