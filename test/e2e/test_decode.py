@@ -24,7 +24,7 @@ class Folder:
     """A stack over one folder; limits are those of the configuration."""
 
     def __init__(self, scratch, binary, name, workers=1, **limits):
-        self.folder = scratch / name
+        self.folder = scratch / f"decode-{name}"
         self.images = self.folder / "images"
         self.images.mkdir(parents=True)
         limits = {"max_request_memory": 2 * 10 ** 9, **limits}
