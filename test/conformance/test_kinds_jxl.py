@@ -66,7 +66,15 @@ def refusals():
     for name, space in (("pq", "RGB_D65_202_Rel_PeQ"), ("hlg", "RGB_D65_202_Rel_HLG")):
         yield Refusal(f"{name}.jxl", coded(png(deep_scene(), RGB, 16), *EXACT, "-x", f"color_space={space}"), 501, "unsupported")
     yield Refusal("head.jxl", good[:3], 500, "damaged")
+    yield Refusal("zeros.jxl", b"\xff\x0a" + bytes(60), 500, "damaged")
+    yield Refusal("boxed-zeros.jxl", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(60), 500, "damaged")
     yield Refusal("garbage.jxl", good[:2] + b"\xff" * 500, 500, "damaged")
+
+
+def test_it_can_be_left_out(binary, scratch):
+    files = [Refusal("a.jxl", coded(png(scene(), RGB, 8), *EXACT), 501, "unsupported")]
+    with served(binary, scratch, "no-jxl", files, images={"jxl": False}) as client:
+        check_refusal(client, files[0])
 
 
 def damaged():
