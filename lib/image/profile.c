@@ -116,7 +116,6 @@ static void open_gray(struct conversion *c, cmsHPROFILE from, size_t bytes)
 		note("that is broken", c, bytes);
 	} else if (is_straight(c->curve, c->deep)) {
 		free(c->curve);
-	free(c->matrix);
 		c->curve = NULL;
 	}
 }
@@ -256,6 +255,7 @@ static void forget(struct conversion *c)
 	if (c->transform)
 		cmsDeleteTransform(c->transform);
 	free(c->curve);
+	free(c->matrix);
 }
 
 const struct conversion *profile_find(const struct image *image)

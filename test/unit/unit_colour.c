@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Every model and depth to 8-bit sRGB, against the definitions and against lcms2 at its most exact. */
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -325,6 +326,22 @@ static void profiles_that_are_ignored(void **state)
 	}
 }
 
+/* More profiles than are kept: what is forgotten is given back (a sanitizer with leak detection says so, or this). */
+static void forgotten_profiles_leave_no_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct mallinfo2 before = {0};
+	for (int i = 0; i < 80; i++) {
+		make(f, MODEL_RGB, false, true, 1, 1);
+		give_profile(f, rgb_profile(1.1 + i / 100.0));
+		assert_true(colour_to_srgb(f->a, &f->image, false, &f->err));
+		if (i == 19)
+			before = mallinfo2();
+	}
+	struct mallinfo2 after = mallinfo2();
+	assert_true(after.hblkhd + after.uordblks < before.hblkhd + before.uordblks + (8u << 20));
+}
+
 static void values_and_profile_are_kept(void **state)
 {
 	struct fixture *f = *state;
@@ -345,6 +362,7 @@ int main(void)
 		TEST(sixteen_bits_are_rounded), TEST(deep_rgb_by_its_profile), TEST(deep_shadows_have_no_bands),
 		TEST(gray_by_its_profile), TEST(cmyk_by_its_profile), TEST(cmyk_without_a_profile), TEST(lab),
 		TEST(profiles_that_are_ignored), TEST(values_and_profile_are_kept),
+		TEST(forgotten_profiles_leave_no_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
