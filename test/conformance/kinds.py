@@ -95,6 +95,12 @@ class Refusal:
     reason: str                # as the log has it
 
 
+def strict_and_lenient(damaged):
+    """Of {name: data}: each as strict-NAME, which is an error, and as itself where its rule says recover."""
+    return [*(Refusal(f"strict-{name}", data, 500, "damaged") for name, data in damaged.items()),
+            *(Kind(name, data, None, options={"recover": True}) for name, data in damaged.items())]
+
+
 @contextmanager
 def served(binary, scratch, name, files, **sections):
     """A client of a server that has these files."""

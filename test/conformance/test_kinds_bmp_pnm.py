@@ -7,7 +7,8 @@ import pytest
 from bmps import ALPHA_BITFIELDS, BITFIELDS, CORE, OS2, RLE4, RLE8, V1, V2, V3, V4, V5, bmp, numbers, run_lengths
 from make_images import adobe_like_profile
 
-from kinds import Kind, Refusal, check, check_refusal, deep_scene, gray_scene, near, scene, served, shown
+from kinds import (Kind, Refusal, check, check_refusal, deep_scene, gray_scene, near, scene, served, shown,
+                   strict_and_lenient)
 
 MASKS32 = (0xFF0000, 0xFF00, 0xFF)
 MASKS565 = (0xF800, 0x7E0, 0x1F)
@@ -204,9 +205,8 @@ DAMAGED = {name: rest for name, *rest in damaged()}
 
 @pytest.fixture(scope="module")
 def client(binary, scratch):
-    strict = [Refusal(f"strict-{name}", data, 500, "damaged") for name, (data, *_) in DAMAGED.items()]
-    lenient = [Kind(name, data, None, options={"recover": True}) for name, (data, *_) in DAMAGED.items()]
-    with served(binary, scratch, "bmp-pnm", [*KINDS.values(), *REFUSALS.values(), *strict, *lenient]) as client:
+    damaged_ones = strict_and_lenient({name: data for name, (data, *_) in DAMAGED.items()})
+    with served(binary, scratch, "bmp-pnm", [*KINDS.values(), *REFUSALS.values(), *damaged_ones]) as client:
         yield client
 
 

@@ -9,7 +9,7 @@ from make_images import adobe_like_profile, exif
 from PIL import Image as Picture
 from webps import animated, canvas, riff
 
-from kinds import Kind, Refusal, check, check_refusal, gray_scene, near, scene, served, shown
+from kinds import Kind, Refusal, check, check_refusal, gray_scene, near, scene, served, shown, strict_and_lenient
 
 EDGES = 90                     # at half the size, where palettes and opacity have sharp edges
 
@@ -148,9 +148,8 @@ DAMAGED = {name: rest for name, *rest in damaged()}
 
 @pytest.fixture(scope="module")
 def client(binary, scratch):
-    strict = [Refusal(f"strict-{name}", data, 500, "damaged") for name, (data, *_) in DAMAGED.items()]
-    lenient = [Kind(name, data, None, options={"recover": True}) for name, (data, *_) in DAMAGED.items()]
-    with served(binary, scratch, "gif-webp", [*KINDS.values(), *REFUSALS.values(), *strict, *lenient]) as client:
+    damaged_ones = strict_and_lenient({name: data for name, (data, *_) in DAMAGED.items()})
+    with served(binary, scratch, "gif-webp", [*KINDS.values(), *REFUSALS.values(), *damaged_ones]) as client:
         yield client
 
 

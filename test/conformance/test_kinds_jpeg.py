@@ -12,7 +12,8 @@ from PIL import Image as Picture
 from profiles import gray_profile, ink_profile, scanner_profile
 from writers import jpeg, jpeg_of, segment, shrink, ycc
 
-from kinds import LUMA, Kind, Refusal, check, check_refusal, gray_scene, in_srgb, near, printed, scene, served, shown
+from kinds import (LUMA, Kind, Refusal, check, check_refusal, gray_scene, in_srgb, near, printed, scene, served,
+                   shown, strict_and_lenient)
 
 ADOBE = {n: segment(0xEE, b"Adobe\0\x64\0\0\0\0" + bytes([n])) for n in (0, 1, 2, 7)}
 JFIF = segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0")
@@ -228,9 +229,7 @@ DAMAGED = dict(damaged())
 
 @pytest.fixture(scope="module")
 def client(binary, scratch):
-    strict = [Refusal(f"strict-{name}", data, 500, "damaged") for name, data in DAMAGED.items()]
-    lenient = [Kind(name, data, None, options={"recover": True}) for name, data in DAMAGED.items()]
-    with served(binary, scratch, "jpeg", [*KINDS.values(), *REFUSALS.values(), *strict, *lenient]) as client:
+    with served(binary, scratch, "jpeg", [*KINDS.values(), *REFUSALS.values(), *strict_and_lenient(DAMAGED)]) as client:
         yield client
 
 

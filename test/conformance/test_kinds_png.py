@@ -8,7 +8,8 @@ from make_images import adobe_like_profile, exif
 from pngs import GRAY, GRAY_ALPHA, PALETTE, RGB, RGB_ALPHA, chunk, icc_chunk, png
 from profiles import gray_profile
 
-from kinds import Kind, Refusal, check, check_refusal, deep_scene, gray_scene, near, rounded, scene, served, shown
+from kinds import (Kind, Refusal, check, check_refusal, deep_scene, gray_scene, near, rounded, scene, served, shown,
+                   strict_and_lenient)
 
 SRGB = ((.64, .33), (.30, .60), (.15, .06), (.3127, .3290))
 ADOBE = ((.64, .33), (.21, .71), (.15, .06), (.3127, .3290))
@@ -229,9 +230,8 @@ DAMAGED = {name: (data, rows) for name, data, rows in damaged()}
 
 @pytest.fixture(scope="module")
 def client(binary, scratch):
-    strict = [Refusal(f"strict-{name}", data, 500, "damaged") for name, (data, _) in DAMAGED.items()]
-    lenient = [Kind(name, data, None, options={"recover": True}) for name, (data, _) in DAMAGED.items()]
-    with served(binary, scratch, "png", [*KINDS.values(), *REFUSALS.values(), *strict, *lenient]) as client:
+    damaged_ones = strict_and_lenient({name: data for name, (data, _) in DAMAGED.items()})
+    with served(binary, scratch, "png", [*KINDS.values(), *REFUSALS.values(), *damaged_ones]) as client:
         yield client
 
 

@@ -8,7 +8,8 @@ from make_images import adobe_like_profile
 from profiles import gray_profile
 from psds import BITMAP, CMYK, DUOTONE, INDEXED, LAB, MULTICHANNEL, packbits, psd, resource, transparent
 
-from kinds import (Kind, Refusal, check, check_refusal, deep_scene, gray_scene, near, printed, rounded, scene, served, shown)
+from kinds import (Kind, Refusal, check, check_refusal, deep_scene, gray_scene, near, printed, rounded, scene, served,
+                   shown, strict_and_lenient)
 
 D50 = np.array((.9642, 1, .8249))
 # Bradford's, from D50 to the D65 of sRGB, and on to its light.
@@ -149,9 +150,7 @@ DAMAGED = dict(damaged())
 
 @pytest.fixture(scope="module")
 def client(binary, scratch):
-    strict = [Refusal(f"strict-{name}", data, 500, "damaged") for name, data in DAMAGED.items()]
-    lenient = [Kind(name, data, None, options={"recover": True}) for name, data in DAMAGED.items()]
-    with served(binary, scratch, "psd", [*KINDS.values(), *REFUSALS.values(), *strict, *lenient]) as client:
+    with served(binary, scratch, "psd", [*KINDS.values(), *REFUSALS.values(), *strict_and_lenient(DAMAGED)]) as client:
         yield client
 
 
