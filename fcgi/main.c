@@ -113,6 +113,7 @@ static int run(struct arena *a, const char *config_file, int n, char *const word
 
 int main(int argc, char *argv[])
 {
+	arena_tune();
 	const char *config_file = NULL;
 	struct arena *a = arena_open();
 	int i = 1, status;

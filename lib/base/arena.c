@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "arena.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,8 @@
 #include <sys/mman.h>
 
 #define CHUNK_BYTES 16384
+#define HEAP_MOST_BYTES ((size_t)1 << 20)   /* larger blocks go back to the system */
+#define HEAP_KEPT_BYTES (8 << 20)
 #define ALIGN(n) (((n) + 15) & ~(size_t)15)
 
 struct chunk {
@@ -44,14 +47,27 @@ static void *must(void *at)
 	return at;
 }
 
+/* Fresh pages cost more than work on what lies in the cache: what small blocks leave free stays, within a bound, for the
+ * next request. */
+void arena_tune(void)
+{
+	mallopt(M_MMAP_THRESHOLD, HEAP_MOST_BYTES + 4096);
+	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
+}
+
 struct arena *arena_open(void)
 {
 	return must(calloc(1, sizeof(struct arena)));
 }
 
+static bool is_on_heap(size_t n_bytes)
+{
+	return SANITIZED || n_bytes <= HEAP_MOST_BYTES;
+}
+
 static void block_free(struct block *b)
 {
-	if (SANITIZED)
+	if (is_on_heap(b->n_bytes))
 		free(b->at);
 	else
 		munmap(b->at, b->n_bytes);
@@ -114,7 +130,7 @@ void *arena_block(struct arena *a, size_t n_bytes, struct error *err)
 	if (!n_bytes)
 		n_bytes = 1;
 	void *at;
-	if (SANITIZED) {
+	if (is_on_heap(n_bytes)) {
 		if (posix_memalign(&at, 64, n_bytes))
 			at = NULL;
 		else
@@ -155,6 +171,14 @@ void arena_defer(struct arena *a, void (*undo)(void *), void *what)
 	struct deferred *d = arena_new(a, struct deferred);
 	*d = (struct deferred){.next = a->deferred, .undo = undo, .what = what};
 	a->deferred = d;
+}
+
+size_t arena_bytes(const struct arena *a)
+{
+	size_t bytes = sizeof *a + a->live_bytes;
+	for (const struct chunk *c = a->chunks; c; c = c->next)
+		bytes += sizeof *c + c->size;
+	return bytes;
 }
 
 size_t arena_peak_bytes(const struct arena *a)

@@ -12,10 +12,13 @@
  *
  * Calling sequence: arena_open, then alloc/block/defer as often as needed, then arena_close, which
  * runs the deferred undos in reverse order and returns every byte. Error paths therefore are a
- * plain `return false`. Small objects come from chunks; blocks come straight from the system and
+ * plain `return false`. Small objects come from chunks; blocks above 1 MiB come straight from the system and
  * go back to it. In sanitizer builds every object is a malloc of its own, so that overruns show.
  */
 struct arena;
+
+/* Has malloc keep up to 8 MiB that are free for the next request. For main, before anything else. */
+void arena_tune(void);
 
 struct arena *arena_open(void);
 void arena_close(struct arena *a);   /* NULL is allowed */
@@ -37,6 +40,9 @@ void arena_drop_block(struct arena *a, void *at);
 
 /* Runs undo(what) when the arena is closed; later deferred, earlier run. */
 void arena_defer(struct arena *a, void (*undo)(void *), void *what);
+
+/* All that it holds now, in bytes. */
+size_t arena_bytes(const struct arena *a);
 
 /* The largest sum of live blocks so far, in bytes: what a request cost. */
 size_t arena_peak_bytes(const struct arena *a);
