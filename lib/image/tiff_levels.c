@@ -14,6 +14,8 @@
 #define MAX_TILE_SAMPLES (UINT64_C(1) << 40)
 #define LIBTIFF_MAX_BYTES (UINT64_C(1) << 30)   /* of one allocation */
 #define STREAM_HEAD_BYTES 65536                 /* headers, tables and profiles in JPEG streams */
+#define MOST_KEPT_STREAMS 65536                 /* of a level, whose places libtiff keeps */
+#define HANDLE_BYTES 16384                      /* of a TIFF with a directory */
 
 static tmsize_t on_read(thandle_t handle, void *at, tmsize_t n)
 {
@@ -60,6 +62,9 @@ static void close_tiff(void *what)
 	struct tiff_file *f = what;
 	if (f->tif)
 		TIFFClose(f->tif);
+	for (int i = 0; i < f->n_levels; i++)
+		if (f->level[i].tif)
+			TIFFClose(f->level[i].tif);
 }
 
 void tiff_begin(struct tiff_file *f, struct error *err)
@@ -147,12 +152,12 @@ uint64_t tiff_stream_limit(const struct tiff_file *f, const struct tiff_level *l
 
 /* libtiff itself goes on with offset 0 where its table could not be read, and makes a picture of the
  * file's first bytes. */
-bool tiff_find_stream(struct tiff_file *f, const struct tiff_level *l, uint32_t index, uint64_t *offset,
-		      uint64_t *n, struct error *err)
+static bool find_stream(struct tiff_file *f, TIFF *tif, const struct tiff_level *l, uint32_t index, uint64_t *offset,
+			uint64_t *n, struct error *err)
 {
 	int no_offset = 0, no_size = 0;
-	*offset = TIFFGetStrileOffsetWithErr(f->tif, index, &no_offset);
-	*n = TIFFGetStrileByteCountWithErr(f->tif, index, &no_size);
+	*offset = TIFFGetStrileOffsetWithErr(tif, index, &no_offset);
+	*n = TIFFGetStrileByteCountWithErr(tif, index, &no_size);
 	if (no_offset || no_size || !*offset || !*n)
 		return tiff_damaged(err, "a tile or strip is nowhere");
 	/* What is stored plainly is read by its own size. */
@@ -160,33 +165,17 @@ bool tiff_find_stream(struct tiff_file *f, const struct tiff_level *l, uint32_t 
 	       tiff_damaged(err, "a tile or strip has more bytes than it can need");
 }
 
-bool tiff_read_stream(struct tiff_file *f, const struct tiff_level *l, struct arena *a, uint32_t index,
-		      uint64_t most, struct str *out, struct error *err)
+bool tiff_find_stream(struct tiff_file *f, const struct tiff_level *l, uint32_t index, uint64_t *offset,
+		      uint64_t *n, struct error *err)
 {
-	uint64_t offset, n;
-	if (!tiff_find_stream(f, l, index, &offset, &n, err))
-		return false;
-	uint64_t length = f->source->validator.length;
-	if (offset >= length)
-		return tiff_damaged(err, "a tile or strip lies behind the end");
-	n = n < most ? n : most;
-	if (f->recover && n > length - offset)
-		n = length - offset;
-	char *at = arena_block(a, n, err);
-	*out = (struct str){at, n};
-	if (!at || source_read(f->source, at, n, offset, err))
-		return at != NULL;
-	arena_drop_block(a, at);
-	return false;
+	return find_stream(f, l->tif, l, index, offset, n, err);
 }
 
-bool tiff_open_jpeg(struct tiff_file *f, struct arena *a, struct jpeg_tiles **tiles, struct error *err)
+struct str tiff_jpeg_tables(TIFF *tif)
 {
 	uint32_t n = 0;
 	const void *tables = NULL;
-	if (!TIFFGetField(f->tif, TIFFTAG_JPEGTABLES, &n, &tables))
-		n = 0;
-	return jpeg_tiles_open(a, (struct str){tables, n}, f->recover, tiles, err);
+	return TIFFGetField(tif, TIFFTAG_JPEGTABLES, &n, &tables) ? (struct str){tables, n} : (struct str){0};
 }
 
 /* Whether the JPEG tiles of a level, laid side by side, have a common grid of chroma samples. */
@@ -201,10 +190,13 @@ static bool probe_jpeg(struct tiff_file *f, struct tiff_level *l, struct error *
 {
 	struct arena *scratch = arena_open();
 	struct jpeg_tiles *tiles;
-	struct str stream;
-	bool ok = tiff_open_jpeg(f, scratch, &tiles, err) &&
-		  tiff_read_stream(f, l, scratch, 0, STREAM_HEAD_BYTES, &stream, err) &&
-		  jpeg_tiles_probe(tiles, stream, &l->jpeg, err);
+	uint64_t offset, n;
+	char *head = arena_alloc(scratch, STREAM_HEAD_BYTES);
+	int64_t got = -1;
+	if (find_stream(f, f->tif, l, 0, &offset, &n, err))
+		got = source_read_up_to(f->source, head, n < STREAM_HEAD_BYTES ? n : STREAM_HEAD_BYTES, offset, err);
+	bool ok = got >= 0 && jpeg_tiles_open(scratch, tiff_jpeg_tables(f->tif), false, &tiles, err) &&
+		  jpeg_tiles_probe(tiles, (struct str){head, (size_t)got}, &l->jpeg, err);
 	arena_close(scratch);
 	if (!ok)
 		return false;
@@ -390,16 +382,6 @@ static bool go_to_page(struct tiff_file *f, uint32_t page, struct error *err)
 		tiff_damaged(err, "a page cannot be read"));
 }
 
-bool tiff_go(struct tiff_file *f, const struct tiff_level *l, struct error *err)
-{
-	if (!TIFFSetSubDirectory(f->tif, l->directory))
-		return tiff_damaged(err, "a level is gone");
-	set_modes(f->tif);
-	/* What libtiff said of a directory that it could read after all. */
-	*err = (struct error){0};
-	return true;
-}
-
 /* The current directory as a further level, if it is one of the page's. */
 static bool add_level(struct tiff_file *f, bool marked)
 {
@@ -507,21 +489,66 @@ static bool explain(struct error *err)
 	return tiff_damaged(err, "it cannot be opened");
 }
 
+/* libtiff's mode: h: no directory yet; m: no mapping; D: the places of tiles when they are asked for; O: one by one. */
+static TIFF *open_handle(struct tiff_file *f, const char *mode, struct error *err)
+{
+	TIFFOpenOptions *o = tiff_messages_options(f->messages);
+	if (!o) {
+		fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "no memory for libtiff");
+		return NULL;
+	}
+	TIFFOpenOptionsSetMaxSingleMemAlloc(o, (tmsize_t)LIBTIFF_MAX_BYTES);
+	f->offset = 0;
+	TIFF *tif = TIFFClientOpenExt("source", mode, (thandle_t)f, on_read, on_write, on_seek, on_close, on_size, NULL,
+				      NULL, o);
+	TIFFOpenOptionsFree(o);
+	return tif;
+}
+
 static bool open_file(struct tiff_file *f, struct source *source, struct arena *a, struct error *err)
 {
-	struct tiff_messages *m = arena_new(a, struct tiff_messages);
-	*m = (struct tiff_messages){&f->err, REASON_DAMAGED, "The image is damaged."};
-	TIFFOpenOptions *o = tiff_messages_options(m);
-	if (!o)
-		return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.",
-			    "no memory for libtiff");
-	TIFFOpenOptionsSetMaxSingleMemAlloc(o, (tmsize_t)LIBTIFF_MAX_BYTES);
+	f->messages = arena_new(a, struct tiff_messages);
+	*f->messages = (struct tiff_messages){&f->err, REASON_DAMAGED, "The image is damaged."};
 	f->source = source;
-	f->tif = TIFFClientOpenExt("source", "rmDO", (thandle_t)f, on_read, on_write, on_seek, on_close,
-				   on_size, NULL, NULL, o);
-	TIFFOpenOptionsFree(o);
+	f->tif = open_handle(f, "rmDO", err);
 	arena_defer(a, close_tiff, f);
 	return f->tif != NULL || explain(err);
+}
+
+static uint64_t count_streams(const struct tiff_file *f, const struct tiff_level *l)
+{
+	uint64_t across = (l->w - 1) / l->tile_w + 1, down = (l->h - 1) / l->tile_h + 1;
+	return across * down * (f->kind.separate ? f->kind.n : 1);
+}
+
+bool tiff_go(struct tiff_file *f, const struct tiff_level *l, struct error *err)
+{
+	struct tiff_level *own = &f->level[l - f->level];
+	if (own->tif)
+		return true;
+	TIFF *tif = open_handle(f, count_streams(f, l) <= MOST_KEPT_STREAMS ? "rhmD" : "rhmDO", err);
+	if (!tif || !TIFFSetSubDirectory(tif, l->directory)) {
+		if (tif)
+			TIFFClose(tif);
+		return tiff_damaged(err, "a level is gone");
+	}
+	own->tif = tif;
+	set_modes(tif);
+	/* What libtiff said of a directory that it could read after all. */
+	*err = (struct error){0};
+	return true;
+}
+
+uint64_t tiff_file_bytes(const struct tiff_file *f)
+{
+	uint64_t bytes = 0;
+	for (int i = 0; i < f->n_levels; i++) {
+		const struct tiff_level *l = &f->level[i];
+		uint64_t streams = count_streams(f, l);
+		if (l->tif)
+			bytes += HANDLE_BYTES + f->profile_bytes + (streams <= MOST_KEPT_STREAMS ? streams * 16 : 0);
+	}
+	return bytes;
 }
 
 bool tiff_file_open(struct arena *a, uint32_t page, struct picture *p, struct tiff_file **out,
@@ -540,6 +567,7 @@ bool tiff_file_open(struct arena *a, uint32_t page, struct picture *p, struct ti
 	uint16_t orientation = tag16(f->tif, TIFFTAG_ORIENTATION, 1);
 	p->facts.orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
 	copy_profile(f, a, p);
+	f->profile_bytes = p->icc_bytes;
 	copy_metadata(f, a, &p->metadata);
 	if (f->kind.compression == COMPRESSION_JPEG && !probe_jpeg(f, full, err))
 		return false;
@@ -547,6 +575,8 @@ bool tiff_file_open(struct arena *a, uint32_t page, struct picture *p, struct ti
 	add_sub_levels(f, a);
 	if (TIFFSetSubDirectory(f->tif, full->directory))
 		add_next_levels(f);
+	TIFFClose(f->tif);
+	f->tif = NULL;
 	/* Damage behind the pages that are used does not matter; what could not be read might be a level. */
 	if (p->source->has_failed)
 		return source_blame(p->source, err);

@@ -21,14 +21,17 @@ struct tiff_level {
 	bool tiled;
 	double dx, dy;
 	struct jpeg_stream jpeg;       /* of its first tile, for JPEG compression */
+	struct tiff *tif;              /* with its directory, from tiff_go on */
 };
 
 struct tiff_file {
-	struct tiff *tif;
+	struct tiff *tif;              /* that walks the directories, while the file is opened */
+	struct tiff_messages *messages;
 	struct source *source;
 	struct error *err;             /* of the call in hand */
 	struct tiff_level level[FACTS_MAX_LEVELS];
 	int n_levels;
+	size_t profile_bytes;
 	struct tiff_samples kind;
 	bool recover;                  /* of the read in hand */
 	uint64_t offset;               /* libtiff's own cursor */
@@ -47,7 +50,7 @@ bool tiff_damaged(struct error *err, const char *what);
 /* Whether a read that recovers may go on after this error; then there is none any more. */
 bool tiff_forgives(struct tiff_file *f, struct error *err);
 
-/* Makes a level's directory the current one. */
+/* Opens a level's directory, the first time; it stays open as long as the file. Before anything below is asked of it. */
 bool tiff_go(struct tiff_file *f, const struct tiff_level *l, struct error *err);
 
 /* Bytes of a decoded tile or strip (of one component where they are separate), and the most that one may have as
@@ -55,12 +58,14 @@ bool tiff_go(struct tiff_file *f, const struct tiff_level *l, struct error *err)
 uint64_t tiff_tile_bytes(const struct tiff_file *f, const struct tiff_level *l);
 uint64_t tiff_stream_limit(const struct tiff_file *f, const struct tiff_level *l);
 
-/* Of the current directory, which must be l's: where a stored tile or strip is; so many of its bytes
- * at the most (by recover: fewer, where the file ends), as a block of a; a decoder for its JPEG streams. */
+/* Where a stored tile or strip is. */
 bool tiff_find_stream(struct tiff_file *f, const struct tiff_level *l, uint32_t index, uint64_t *offset,
 		      uint64_t *n, struct error *err);
-bool tiff_read_stream(struct tiff_file *f, const struct tiff_level *l, struct arena *a, uint32_t index,
-		      uint64_t most, struct str *out, struct error *err);
-bool tiff_open_jpeg(struct tiff_file *f, struct arena *a, struct jpeg_tiles **tiles, struct error *err);
+
+/* The tables that all JPEG streams of a directory share; empty without any. */
+struct str tiff_jpeg_tables(struct tiff *tif);
+
+/* What libtiff holds for an opened file, in bytes, as near as it can be told. */
+uint64_t tiff_file_bytes(const struct tiff_file *f);
 
 #endif

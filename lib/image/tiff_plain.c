@@ -35,11 +35,11 @@ static void whiten(struct plain *p, struct rect r, int plane)
 			image_whiten_part(p->out, i, samples);
 }
 
-static bool read_tile(struct plain *p, uint32_t x, uint32_t y, int plane, struct error *err)
+static bool read_tile(struct plain *p, uint32_t x, uint32_t y, int plane, uint64_t after, struct error *err)
 {
 	const struct tiff_level *l = p->tiles.level;
 	struct rect r = seen(p, x, y);
-	if (!tiff_tiles_read(&p->tiles, x, y, tiff_samples_source(&p->tiles.f->kind, plane), err)) {
+	if (!tiff_tiles_read(&p->tiles, x, y, tiff_samples_source(&p->tiles.f->kind, plane), after, err)) {
 		if (!tiff_forgives(p->tiles.f, err))
 			return false;
 		if (!p->tiles.partial) {
@@ -59,10 +59,10 @@ static bool read_tile(struct plain *p, uint32_t x, uint32_t y, int plane, struct
 
 static bool read_tiles(struct plain *p, int plane, struct error *err)
 {
-	const struct tiff_level *l = p->tiles.level;
-	for (uint32_t y = p->part.y / l->tile_h; y <= (p->part.y + p->part.h - 1) / l->tile_h; y++)
-		for (uint32_t x = p->part.x / l->tile_w; x <= (p->part.x + p->part.w - 1) / l->tile_w; x++)
-			if (!read_tile(p, x, y, plane, err))
+	struct rect tiles = tiff_tiles_of(p->tiles.level, p->part);
+	for (uint32_t y = tiles.y; y < tiles.y + tiles.h; y++)
+		for (uint32_t x = tiles.x; x < tiles.x + tiles.w; x++)
+			if (!read_tile(p, x, y, plane, tiff_tiles_after(p->tiles.level, tiles, x, y), err))
 				return false;
 	return true;
 }

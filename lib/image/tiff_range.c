@@ -49,8 +49,8 @@ static void keep(const struct tiff_file *f)
 static bool is_in_header(struct tiff_file *f)
 {
 	double low, high;
-	if (!TIFFGetField(f->tif, TIFFTAG_SMINSAMPLEVALUE, &low) ||
-	    !TIFFGetField(f->tif, TIFFTAG_SMAXSAMPLEVALUE, &high) || !isfinite(low) || !isfinite(high) || low >= high)
+	if (!TIFFGetField(f->level[0].tif, TIFFTAG_SMINSAMPLEVALUE, &low) ||
+	    !TIFFGetField(f->level[0].tif, TIFFTAG_SMAXSAMPLEVALUE, &high) || !isfinite(low) || !isfinite(high) || low >= high)
 		return false;
 	f->kind.low = low;
 	f->kind.high = high;
@@ -76,7 +76,7 @@ static bool scan(struct tiff_file *f, double *low, double *high, struct error *e
 	for (int sample = 0; ok && sample < parts; sample++)
 		for (uint32_t y = 0; ok && y < t.down; y++)
 			for (uint32_t x = 0; ok && x < t.across; x++) {
-				ok = tiff_tiles_read(&t, x, y, sample, err);
+				ok = tiff_tiles_read(&t, x, y, sample, (uint64_t)(t.down - y) * t.across - x - 1, err);
 				if (ok)
 					widen(&t, x, y, low, high);
 				else

@@ -14,8 +14,8 @@
 #include <tiffio.h>
 
 #include "alpha.h"
-#include "tiff_levels.h"
 #include "tiff_plain.h"
+#include "tiff_streams.h"
 
 /* Whole blocks are written beyond a tile's last column and row. */
 #define SPARE 64
@@ -64,7 +64,7 @@ struct touched {
 	struct rect part;              /* of the level's pixels */
 	int eighths;                   /* DCT scale within the level's tiles */
 	uint8_t sub_x, sub_y;          /* luma samples per chroma sample at that scale */
-	uint32_t first_x, first_y, end_x, end_y;   /* tiles */
+	struct rect tiles;             /* columns and rows of them */
 };
 
 static bool is_jpeg(const struct tiff_file *f)
@@ -113,10 +113,7 @@ static struct touched touch(const struct picture *p, const struct wants *w)
 	right = fmax(right, left + 1);
 	bottom = fmax(bottom, top + 1);
 	t.part = (struct rect){(uint32_t)left, (uint32_t)top, (uint32_t)(right - left), (uint32_t)(bottom - top)};
-	t.first_x = t.part.x / l->tile_w;
-	t.first_y = t.part.y / l->tile_h;
-	t.end_x = (uint32_t)fmax(ceil(right / l->tile_w), t.first_x + 1);
-	t.end_y = (uint32_t)fmax(ceil(bottom / l->tile_h), t.first_y + 1);
+	t.tiles = tiff_tiles_of(l, t.part);
 	return t;
 }
 
@@ -130,8 +127,8 @@ static uint64_t scaled(uint64_t samples, int eighths, uint32_t sub)
 static void plane_sides(const struct tiff_file *f, const struct touched *t, int i, uint64_t *w, uint64_t *h)
 {
 	bool chroma = i > 0 && f->kind.model == MODEL_YCC;
-	*w = scaled((uint64_t)(t->end_x - t->first_x) * t->level->tile_w, t->eighths, chroma ? t->sub_x : 1);
-	*h = scaled((uint64_t)(t->end_y - t->first_y) * t->level->tile_h, t->eighths, chroma ? t->sub_y : 1);
+	*w = scaled((uint64_t)t->tiles.w * t->level->tile_w, t->eighths, chroma ? t->sub_x : 1);
+	*h = scaled((uint64_t)t->tiles.h * t->level->tile_h, t->eighths, chroma ? t->sub_y : 1);
 }
 
 static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
@@ -148,8 +145,8 @@ static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
 		plane_sides(f, &t, i, &across, &down);
 		planes += (double)(across + SPARE + 63) * (double)(down + SPARE);
 	}
-	/* One tile as stored, and as coefficients. */
-	bytes += tiff_stream_limit(f, t.level);
+	/* Tiles as stored, and one as coefficients. */
+	bytes += tiff_stream_limit(f, t.level) + TIFF_STREAMS_BYTES;
 	if (t.level->jpeg.progressive)
 		bytes += 2 * tile + (uint64_t)f->kind.n * 64 * (t.level->tile_w + t.level->tile_h + 32);
 	return bytes + (uint64_t)fmin(planes, 0x1p62);
@@ -172,8 +169,8 @@ static bool alloc_planes(struct arena *a, const struct tiff_file *f, const struc
 			return false;
 		p->w = (uint32_t)w;
 		p->h = (uint32_t)h;
-		p->x = (double)t->first_x * l->tile_w * l->dx;
-		p->y = (double)t->first_y * l->tile_h * l->dy;
+		p->x = (double)t->tiles.x * l->tile_w * l->dx;
+		p->y = (double)t->tiles.y * l->tile_h * l->dy;
 		p->dx = l->dx * 8 / t->eighths * sub_x;
 		p->dy = l->dy * 8 / t->eighths * sub_y;
 	}
@@ -200,7 +197,7 @@ struct tile_job {
 	const struct touched *t;
 	struct image *out;
 	struct jpeg_tiles *jpeg;
-	struct arena *scratch;
+	struct tiff_streams streams;
 };
 
 static uint32_t at_most(uint32_t n, uint32_t most)
@@ -217,8 +214,8 @@ static struct plane place_of(const struct tile_job *j, int i, uint32_t x, uint32
 	unsigned n = (unsigned)t->eighths;
 	bool chroma = i > 0 && j->f->kind.model == MODEL_YCC;
 	uint32_t sub_x = chroma ? t->sub_x : 1, sub_y = chroma ? t->sub_y : 1;
-	uint64_t column = (uint64_t)(x - t->first_x) * l->tile_w * n / 8 / sub_x;
-	uint64_t row = (uint64_t)(y - t->first_y) * l->tile_h * n / 8 / sub_y;
+	uint64_t column = (uint64_t)(x - t->tiles.x) * l->tile_w * n / 8 / sub_x;
+	uint64_t row = (uint64_t)(y - t->tiles.y) * l->tile_h * n / 8 / sub_y;
 	/* Beyond this tile's rows lie the next tile's, decoded later, or spare rows. */
 	return (struct plane){.at = p->at + row * p->stride + column, .stride = p->stride,
 			      .h = (uint32_t)((uint64_t)l->tile_h * n / 8 / sub_y) + SPARE};
@@ -235,7 +232,7 @@ static bool read_tile(struct tile_job *j, uint32_t x, uint32_t y, int plane, str
 	struct jpeg_tile tile = {.seen_w = at_most(l->tile_w, l->w - x * l->tile_w),
 				 .seen_h = at_most(l->tile_h, l->h - y * l->tile_h)};
 
-	if (!tiff_read_stream(j->f, l, j->scratch, index, UINT64_MAX, &tile.stream, err))
+	if (!tiff_streams_read(&j->streams, index, tiff_tiles_after(l, j->t->tiles, x, y), UINT64_MAX, &tile.stream, err))
 		return false;
 	like.w = l->tile_w;
 	like.h = l->tile_h;
@@ -244,9 +241,7 @@ static bool read_tile(struct tile_job *j, uint32_t x, uint32_t y, int plane, str
 	else
 		for (int i = 0; i < image_planes(j->out); i++)
 			tile.to[tiff_samples_source(kind, i)] = place_of(j, i, x, y);
-	bool ok = jpeg_tiles_read(j->jpeg, &tile, &like, j->t->eighths, err);
-	arena_drop_block(j->scratch, (void *)tile.stream.at);
-	return ok;
+	return jpeg_tiles_read(j->jpeg, &tile, &like, j->t->eighths, err);
 }
 
 /* Leaves a tile white, if that is wanted. */
@@ -278,12 +273,13 @@ static void invert(struct plane *p)
 
 static bool read_tiles(struct tile_job *j, struct error *err)
 {
-	const struct touched *t = j->t;
-	if (!tiff_open_jpeg(j->f, j->scratch, &j->jpeg, err))
+	struct rect tiles = j->t->tiles;
+	struct str tables = tiff_jpeg_tables(j->t->level->tif);
+	if (!jpeg_tiles_open(j->streams.scratch, tables, j->f->recover, &j->jpeg, err))
 		return false;
 	for (int i = 0; i < (j->f->kind.separate ? image_planes(j->out) : 1); i++)
-		for (uint32_t y = t->first_y; y < t->end_y; y++)
-			for (uint32_t x = t->first_x; x < t->end_x; x++)
+		for (uint32_t y = tiles.y; y < tiles.y + tiles.h; y++)
+			for (uint32_t x = tiles.x; x < tiles.x + tiles.w; x++)
 				if (!read_tile(j, x, y, i, err) && !give_up(j, x, y, i, err))
 					return false;
 	return true;
@@ -293,7 +289,7 @@ static bool read_jpeg(struct arena *a, struct tiff_file *f, const struct touched
 		      struct error *err)
 {
 	struct arena *scratch = arena_open();
-	struct tile_job job = {.f = f, .t = t, .out = out, .scratch = scratch};
+	struct tile_job job = {.f = f, .t = t, .out = out, .streams = {.f = f, .level = t->level, .scratch = scratch}};
 	bool ok = tiff_go(f, t->level, err) && alloc_planes(a, f, t, out, err) && read_tiles(&job, err);
 	arena_close(scratch);
 	if (!ok)

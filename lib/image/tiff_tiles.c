@@ -27,10 +27,11 @@ static uint32_t decoded_rows(const struct tiff_file *f, const struct tiff_level 
 bool tiff_tiles_open(struct arena *a, struct tiff_file *f, const struct tiff_level *l, uint32_t rows,
 		     struct tiff_tiles *t, struct error *err)
 {
-	*t = (struct tiff_tiles){.f = f, .level = l, .scratch = a, .rows = decoded_rows(f, l, rows),
+	*t = (struct tiff_tiles){.f = f, .level = l, .rows = decoded_rows(f, l, rows),
+				 .streams = {.f = f, .level = l, .scratch = a},
 				 .across = (uint32_t)(((uint64_t)l->w + l->tile_w - 1) / l->tile_w),
 				 .down = (uint32_t)(((uint64_t)l->h + l->tile_h - 1) / l->tile_h)};
-	tmsize_t whole = l->tiled ? TIFFTileSize(f->tif) : TIFFStripSize(f->tif);
+	tmsize_t whole = l->tiled ? TIFFTileSize(l->tif) : TIFFStripSize(l->tif);
 	if (whole <= 0 || (uint64_t)whole != tiff_tile_bytes(f, l))
 		return tiff_damaged(err, "a tile size that makes no sense");
 	t->at = arena_block(a, tiff_samples_bytes(&f->kind, l->tile_w, t->rows) + TIFF_SAMPLES_SPARE, err);
@@ -45,52 +46,64 @@ static void make_white(struct tiff_tiles *t, size_t bytes)
 	uint16_t predictor = PREDICTOR_NONE;
 	bool ink = s->photometric == PHOTOMETRIC_MINISWHITE || s->photometric == PHOTOMETRIC_SEPARATED;
 	bool light = s->photometric == PHOTOMETRIC_MINISBLACK || s->photometric == PHOTOMETRIC_RGB;
-	TIFFGetField(t->f->tif, TIFFTAG_PREDICTOR, &predictor);
+	TIFFGetField(t->level->tif, TIFFTAG_PREDICTOR, &predictor);
 	t->partial = t->f->recover && predictor == PREDICTOR_NONE && !s->quantities && (ink || light);
 	if (t->partial)
 		memset(t->at, ink ? 0 : 255, bytes);
 }
 
-static bool decode(struct tiff_tiles *t, uint32_t index, tmsize_t want, struct error *err)
+/*
+ * libtiff reads for itself what it alone finds, old-style JPEG that may lie elsewhere than its tags say, and what is
+ * large and needs no decoding, so that it is in memory once.
+ */
+static bool reads_itself(const struct tiff_tiles *t, tmsize_t want)
 {
-	tmsize_t got = t->level->tiled ? TIFFReadEncodedTile(t->f->tif, index, t->at, want)
-				       : TIFFReadEncodedStrip(t->f->tif, index, t->at, want);
+	uint16_t c = t->f->kind.compression;
+	return c == COMPRESSION_OJPEG ||
+	       (c == COMPRESSION_NONE && !t->f->recover && (uint64_t)want > TIFF_STREAMS_BYTES);
+}
+
+static bool read_and_decode(struct tiff_tiles *t, uint32_t index, tmsize_t want, struct error *err)
+{
+	TIFF *tif = t->level->tif;
+	uint64_t offset, n;
+	if (t->f->kind.compression != COMPRESSION_OJPEG && !tiff_find_stream(t->f, t->level, index, &offset, &n, err))
+		return false;
+	tmsize_t got = t->level->tiled ? TIFFReadEncodedTile(tif, index, t->at, want)
+				       : TIFFReadEncodedStrip(tif, index, t->at, want);
 	return got >= want || tiff_damaged(err, "a tile or strip is short");
 }
 
-/* What is cut off libtiff would not even begin to decode: it gets the bytes that there are. */
-static bool decode_rest(struct tiff_tiles *t, uint32_t index, tmsize_t want, struct error *err)
+/* What is cut off libtiff by itself would not even begin to decode: it gets the bytes that there are. */
+static bool decode(struct tiff_tiles *t, uint32_t index, uint64_t after, tmsize_t want, struct error *err)
 {
 	struct str stored;
 	tmsize_t whole = want, row = (tmsize_t)tiff_samples_bytes(&t->f->kind, t->level->tile_w, 1);
-	make_white(t, (size_t)want);
+	if (t->f->recover)
+		make_white(t, (size_t)want);
 	bool plain = t->f->kind.compression == COMPRESSION_NONE;
-	if (!tiff_read_stream(t->f, t->level, t->scratch, index, plain ? (uint64_t)want : UINT64_MAX, &stored, err))
+	if (!tiff_streams_read(&t->streams, index, after, plain ? (uint64_t)want : UINT64_MAX, &stored, err))
 		return false;
 	if (plain && stored.n < (size_t)want)
 		want = (tmsize_t)stored.n / row * row;
-	bool ok = TIFFReadFromUserBuffer(t->f->tif, index, (void *)stored.at, (tmsize_t)stored.n, t->at, want);
-	arena_drop_block(t->scratch, (void *)stored.at);
+	/* libtiff writes there where it must turn bits round, and turns them back. */
+	bool ok = TIFFReadFromUserBuffer(t->level->tif, index, (void *)stored.at, (tmsize_t)stored.n, t->at, want);
 	return (ok && want == whole) || tiff_damaged(err, "a tile or strip is short");
 }
 
-bool tiff_tiles_read(struct tiff_tiles *t, uint32_t x, uint32_t y, int sample, struct error *err)
+bool tiff_tiles_read(struct tiff_tiles *t, uint32_t x, uint32_t y, int sample, uint64_t after, struct error *err)
 {
 	struct tiff_file *f = t->f;
 	const struct tiff_level *l = t->level;
 	uint32_t rows = l->tiled ? t->rows : at_most(t->rows, l->h - y * l->tile_h);
 	uint32_t index = ((f->kind.separate ? (uint32_t)sample * t->down : 0) + y) * t->across + x;
 	tmsize_t want = (tmsize_t)tiff_samples_bytes(&f->kind, l->tile_w, rows);
-	bool old_jpeg = f->kind.compression == COMPRESSION_OJPEG;
-	uint64_t offset, stored;
 	t->partial = false;
 	if (!deadline_check(err))
 		return false;
-	/* Old-style JPEG may lie elsewhere than its tags say; libtiff finds it. */
-	if (!old_jpeg && !tiff_find_stream(f, l, index, &offset, &stored, err))
-		return false;
+	bool ok = reads_itself(t, want) ? read_and_decode(t, index, want, err) : decode(t, index, after, want, err);
 	/* CCITT's decoder goes on after bad codes, but says so. */
-	return (f->recover && !old_jpeg ? decode_rest : decode)(t, index, want, err) && !err->status;
+	return ok && !err->status;
 }
 
 uint64_t tiff_tiles_memory(const struct tiff_file *f, const struct tiff_level *l, uint32_t rows)
@@ -104,6 +117,6 @@ uint64_t tiff_tiles_memory(const struct tiff_file *f, const struct tiff_level *l
 	if (c == COMPRESSION_LZMA || c == COMPRESSION_ZSTD)
 		bytes += WINDOW_BYTES;
 	if (c == COMPRESSION_NONE)
-		return f->recover ? 2 * bytes : bytes;
-	return bytes + tiff_stream_limit(f, l);
+		return f->recover ? 2 * bytes : bytes + TIFF_STREAMS_BYTES;
+	return bytes + tiff_stream_limit(f, l) + TIFF_STREAMS_BYTES;
 }

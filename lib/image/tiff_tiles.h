@@ -2,7 +2,7 @@
 #ifndef IMAGE_TIFF_TILES_H
 #define IMAGE_TIFF_TILES_H
 
-#include "tiff_levels.h"
+#include "tiff_streams.h"
 
 /*
  * The tiles and strips of a level, one after another, as libtiff decodes them.
@@ -16,7 +16,7 @@ struct tiff_tiles {
 	uint32_t across, down;         /* tiles */
 	uint32_t rows;                 /* of a tile or strip, that are decoded at the most */
 	uint8_t *at;                   /* the decoded one */
-	struct arena *scratch;
+	struct tiff_streams streams;
 	bool partial;                  /* a read that failed has left its beginning there, white behind */
 };
 
@@ -24,8 +24,9 @@ struct tiff_tiles {
 bool tiff_tiles_open(struct arena *a, struct tiff_file *f, const struct tiff_level *l, uint32_t rows,
 		     struct tiff_tiles *t, struct error *err);
 
-/* The one in that column and row; of the sample's own where components are separate. */
-bool tiff_tiles_read(struct tiff_tiles *t, uint32_t x, uint32_t y, int sample, struct error *err);
+/* The one in that column and row; of the sample's own where components are separate. after: how many of those
+ * behind it, by their numbers, will be read next. */
+bool tiff_tiles_read(struct tiff_tiles *t, uint32_t x, uint32_t y, int sample, uint64_t after, struct error *err);
 
 /* Bytes that this takes at its peak. */
 uint64_t tiff_tiles_memory(const struct tiff_file *f, const struct tiff_level *l, uint32_t rows);
