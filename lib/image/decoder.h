@@ -57,6 +57,8 @@ struct decoder {
 	 */
 	bool (*read)(struct arena *a, const struct picture *p, const struct wants *w,
 		     struct image *out, struct error *err);
+	/* Bytes that an opened picture holds beside its arena, UINT64_MAX if that is not known; NULL: none. */
+	uint64_t (*held)(const struct picture *p);
 };
 
 #define DECODER_HEAD_BYTES 64

@@ -268,12 +268,19 @@ static bool heif_read(struct arena *a, const struct picture *p, const struct wan
 	return ok;
 }
 
+static uint64_t heif_held(const struct picture *p)
+{
+	(void)p;
+	return UINT64_MAX;
+}
+
 const struct decoder heif_decoder = {
 	.name = "heif",
 	.knows = heif_knows,
 	.open = heif_open,
 	.memory = heif_memory,
 	.read = heif_read,
+	.held = heif_held,
 };
 
 /* Writing */

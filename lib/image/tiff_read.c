@@ -319,10 +319,16 @@ static bool tiff_read(struct arena *a, const struct picture *p, const struct wan
 	return true;
 }
 
+static uint64_t tiff_held(const struct picture *p)
+{
+	return tiff_file_bytes(p->codec);
+}
+
 const struct decoder tiff_decoder = {
 	.name = "tiff",
 	.knows = tiff_knows,
 	.open = tiff_open,
 	.memory = tiff_memory,
 	.read = tiff_read,
+	.held = tiff_held,
 };

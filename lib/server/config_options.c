@@ -42,6 +42,8 @@ const struct option config_options[] = {
 	  "Between an identifier and a page number (scan.tif;2), \"\" for no page numbers."),
 	C("server", "requests_per_worker", requests_per_worker, UINT, "10000", 0, UINT32_MAX, NULL,
 	  "A worker retires after this many requests (up to a quarter more) and a minute; 0 never."),
+	C("server", "opened_images", opened_images, UINT, "32", 0, 256, NULL,
+	  "Images whose facts and directories a worker keeps from one request to the next, in up to 8 MiB; 0 for none."),
 	C("server", "server_timing", server_timing, BOOL, "false", 0, 0, NULL,
 	  "Send a Server-Timing header with the milliseconds of each stage."),
 	C("server", "start_page", start_page, BOOL, "false", 0, 0, NULL,

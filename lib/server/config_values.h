@@ -72,6 +72,7 @@ struct config {
 	bool raw_slashes;
 	const char *slash_substitute, *page_delimiter;
 	uint64_t requests_per_worker;
+	uint64_t opened_images;
 	bool server_timing, start_page;
 	const char *metrics_file;
 	/* limits */

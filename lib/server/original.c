@@ -5,6 +5,7 @@
 #include "../base/metrics.h"
 #include "../iiif/info.h"
 #include "../image/codecs.h"
+#include "../image/opened.h"
 #include "known.h"
 #include "verify.h"
 
@@ -73,7 +74,7 @@ bool open_picture(struct job *job, size_t skip, struct error *err)
 	job->is_judged = !resolver_survive(&job->service->resolver, &job->resolved, job->request.identifier, err);
 	deadline_start(job->service->config->max_decode_ms, job->reply->source);
 	bool opened = !job->is_judged &&
-		      picture_open(job->a, decoders, job->resolved.source, job->request.page, p, err) &&
+		      opened_picture(job->a, decoders, job->resolved.source, job->request.page, p, err) &&
 		      verify_pixels(job->service->config, p, err);
 	job->reply->source_format = p->facts.format;
 	if (opened)

@@ -11,6 +11,7 @@
 #include "../image/heif.h"
 #include "../image/jxl.h"
 #include "../image/magick.h"
+#include "../image/opened.h"
 #include "../image/plain.h"
 #include "handover.h"
 #include "original.h"
@@ -281,6 +282,7 @@ struct service *service_open(struct arena *a, const struct config *c, struct err
 	s->config = c;
 	magick_configure(&(struct magick_options){c->magick_formats, c->max_request_memory});
 	plain_configure(c->magick_formats);
+	opened_configure((uint32_t)c->opened_images);
 	jxl_configure(c->jxl);
 	heif_configure(&(struct heif_options){c->heif_formats, c->max_request_memory});
 	s->grammar = (struct request_options){

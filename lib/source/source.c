@@ -48,6 +48,12 @@ bool source_is_steady(const struct source *s, struct error *err)
 	return !s->is_steady || s->is_steady(s, err);
 }
 
+bool source_tells_states(const struct source *s)
+{
+	int64_t age = s->opened_ns - s->modified_ns;
+	return s->inode && (age < 0 || age >= SOURCE_TICK_NS);
+}
+
 static bool memory_read(struct source *s, void *at, size_t n, uint64_t offset, struct error *err)
 {
 	(void)err;

@@ -12,6 +12,9 @@ struct validator {
 	uint64_t generation;         /* raised by every purge */
 };
 
+/* The clock of files ticks every 10 ms at the longest: two writes within a tick look like one. */
+#define SOURCE_TICK_NS 20000000
+
 bool validator_equal(const struct validator *a, const struct validator *b);
 
 /*
@@ -29,7 +32,7 @@ struct source {
 	int fd;                      /* file sources */
 	uint64_t start;              /* of the bytes in the file */
 	int64_t modified_ns, changed_ns, opened_ns;   /* file sources; of the bytes, of the file, both as of the open */
-	uint64_t inode;              /* file sources */
+	uint64_t device, inode;      /* file sources; else 0 */
 	bool has_failed;
 	struct error failed;         /* the first failure */
 };
@@ -46,6 +49,9 @@ bool source_blame(const struct source *s, struct error *err);
 /* Whether all that was read is of one state of the file; 503 if it was written to meanwhile. To be asked after the last
  * read, and before an answer or an error is believed. */
 bool source_is_steady(const struct source *s, struct error *err);
+
+/* Whether the source says enough of its file to know it again, and that it has not changed since. */
+bool source_tells_states(const struct source *s);
 
 /* A view of bytes that outlive a. */
 struct source *memory_source_open(struct arena *a, struct str bytes);

@@ -15,8 +15,6 @@
 #define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
 #define TRIES 5
 #define STALE_PAUSE_NS 20000000
-/* The clock of files ticks every 10 ms at the longest: two writes within a tick look like one. */
-#define TICK_NS 20000000
 #define NOT_FOUND "There is no image with this identifier."
 
 static void close_fd(void *what)
@@ -168,39 +166,40 @@ static bool open_failed(int why, struct str path, struct error *err)
 	}
 }
 
-struct source *file_source_adopt(struct arena *a, int fd, uint64_t start, const struct validator *validator)
-{
-	struct source *s = arena_new(a, struct source);
-	struct stat st;
-	*s = (struct source){.validator = *validator, .read = file_read, .fd = fd, .start = start};
-	if (fstat(fd, &st) == 0)
-		s->inode = st.st_ino;
-	arena_defer(a, close_fd, s);
-	return s;
-}
-
 static int64_t ns_of(struct timespec t)
 {
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* What the file is now. Written to within this tick it is looked at again after it: most often that write was the last. */
 static bool look_at(struct source *s, struct stat *st)
 {
-	for (int i = 0; i < 2; i++) {
-		struct timespec now;
-		clock_gettime(CLOCK_REALTIME, &now);
-		if (fstat(s->fd, st) < 0)
-			return false;
-		s->modified_ns = ns_of(st->st_mtim);
-		s->changed_ns = ns_of(st->st_ctim);
-		s->opened_ns = ns_of(now);
-		int64_t age = s->opened_ns - s->modified_ns;
-		if (age < 0 || age >= TICK_NS || i)
-			break;
-		nanosleep(&(struct timespec){.tv_nsec = TICK_NS}, NULL);
-	}
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (fstat(s->fd, st) < 0)
+		return false;
+	s->device = st->st_dev;
+	s->inode = st->st_ino;
+	s->modified_ns = ns_of(st->st_mtim);
+	s->changed_ns = ns_of(st->st_ctim);
+	s->opened_ns = ns_of(now);
 	return true;
+}
+
+static struct source *make_source(struct arena *a, int fd, uint64_t start)
+{
+	struct source *s = arena_new(a, struct source);
+	*s = (struct source){.read = file_read, .fd = fd, .start = start};
+	arena_defer(a, close_fd, s);
+	return s;
+}
+
+struct source *file_source_adopt(struct arena *a, int fd, uint64_t start, const struct validator *validator)
+{
+	struct stat st;
+	struct source *s = make_source(a, fd, start);
+	s->validator = *validator;
+	look_at(s, &st);
+	return s;
 }
 
 static bool file_is_steady(const struct source *s, struct error *err)
@@ -208,7 +207,7 @@ static bool file_is_steady(const struct source *s, struct error *err)
 	struct stat st;
 	int64_t age = s->opened_ns - s->modified_ns;
 	bool steady = fstat(s->fd, &st) == 0 && (uint64_t)st.st_size == s->validator.length && ns_of(st.st_mtim) == s->modified_ns &&
-		      ns_of(st.st_ctim) == s->changed_ns && (age < 0 || age >= TICK_NS);
+		      ns_of(st.st_ctim) == s->changed_ns && (age < 0 || age >= SOURCE_TICK_NS);
 	return steady || fail(err, 503, REASON_BUSY, "The image is being replaced, please try again.",
 			      "the file was written to while it was read");
 }
@@ -216,9 +215,15 @@ static bool file_is_steady(const struct source *s, struct error *err)
 static bool adopt(struct arena *a, int fd, struct str path, struct source **out, struct error *err)
 {
 	struct stat st;
-	struct source *s = file_source_adopt(a, fd, 0, &(struct validator){0});
+	struct source *s = make_source(a, fd, 0);
 	if (!look_at(s, &st))
 		return open_failed(errno, path, err);
+	/* Written to within this tick it is looked at again after it: most often that write was the last. */
+	if (!source_tells_states(s)) {
+		nanosleep(&(struct timespec){.tv_nsec = SOURCE_TICK_NS}, NULL);
+		if (!look_at(s, &st))
+			return open_failed(errno, path, err);
+	}
 	if (!S_ISREG(st.st_mode))
 		return not_found(err, "not a regular file", path);
 	s->is_steady = file_is_steady;

@@ -39,6 +39,7 @@ static const struct option options[] = {
 	C("server", "slash_substitute", TEXT, slash_substitute, "", "~", ANY),
 	C("server", "page_delimiter", TEXT, page_delimiter, ";", "", ANY),
 	C("server", "requests_per_worker", UINT, requests_per_worker, "10000", "7", 0, UINT32_MAX, NULL),
+	C("server", "opened_images", UINT, opened_images, "32", "7", 0, 256, NULL),
 	C("server", "start_page", BOOL, start_page, "false", "true", ANY),
 	C("server", "server_timing", BOOL, server_timing, "false", "true", ANY),
 	C("server", "metrics_file", TEXT, metrics_file, "/run/lorikeet/metrics", "/srv/x", ANY),
