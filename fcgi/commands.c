@@ -65,19 +65,31 @@ static void go_on(const struct service *service, struct call *call, struct reply
 	}
 }
 
+static void print_path(const struct reply *reply)
+{
+	const char *why = reply->why_not_passed;
+	if (!why)
+		fprintf(stderr, "lorikeet: no pixels were asked for\n");
+	else
+		fprintf(stderr, "lorikeet: path %s%s%s\n", path_name(reply->path), *why ? ": not passed on, as " : "", why);
+}
+
 int command_get(const struct config *config, const struct service *service, int n, char *const words[])
 {
-	if (n != 1)
-		return wrong_words("get URI");
+	bool why = n == 2 && strcmp(words[0], "--why") == 0;
+	if (n != 1 + why)
+		return wrong_words("get [--why] URI");
 	if (!cache_act_as_owner(config))
 		return 1;
 	struct arena *a = arena_open();
 	struct reply reply;
-	struct call call = make_call(str_of(words[0]));
+	struct call call = make_call(str_of(words[n - 1]));
 	go_on(service, &call, &reply, a);
 	fprintf(stderr, "Status: %d\r\n%.*s", reply.status, (int)reply.headers->n, reply.headers->at);
 	if (*reply.why)
 		fprintf(stderr, "lorikeet: %s: %s\n", reason_name(reply.reason), reply.why);
+	if (why)
+		print_path(&reply);
 	bool written = fwrite(reply.body.at, 1, reply.body.n, stdout) == reply.body.n && fflush(stdout) == 0;
 	int status = written && reply.status < 400 ? 0 : 1;
 	arena_close(a);

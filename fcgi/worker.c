@@ -109,6 +109,8 @@ static void log_request(const FCGX_Request *r, const struct config *c, const str
 		log_number(&line, "fallback", 1);
 	if (*reply->source_format)
 		log_text(&line, "format", str_of(reply->source_format), 16);
+	if (reply->path != PATH_NONE)
+		log_text(&line, "path", str_of(path_name(reply->path)), 16);
 	for (int i = 0; i < STAGES; i++)
 		if (reply->stage_us[i])
 			log_ms(&line, stage_name((enum stage)i), reply->stage_us[i]);

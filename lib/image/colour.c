@@ -203,11 +203,16 @@ bool colour_as_it_is(struct arena *a, struct image *image, bool gray, struct err
 	return true;
 }
 
+bool colour_is_converted(enum model model, const uint8_t *icc, size_t icc_bytes)
+{
+	return profile_find(&(struct image){.model = model, .icc = icc, .icc_bytes = icc_bytes}) != NULL;
+}
+
 bool colour_luma_suffices(const uint8_t *icc, size_t icc_bytes)
 {
 	/* A profile for other models is none of YCbCr's. */
 	return icc_bytes < ICC_HEAD_BYTES || memcmp(icc + ICC_SPACE, "RGB ", 4) != 0 ||
-	       !profile_find(&(struct image){.model = MODEL_RGB, .icc = icc, .icc_bytes = icc_bytes});
+	       !colour_is_converted(MODEL_RGB, icc, icc_bytes);
 }
 
 uint64_t colour_memory(bool has_profile, uint64_t samples)

@@ -22,6 +22,9 @@ bool colour_as_it_is(struct arena *a, struct image *image, bool gray, struct err
  * YCbCr says: gray answers then need no chroma. */
 bool colour_luma_suffices(const uint8_t *icc, size_t icc_bytes);
 
+/* Whether colour_to_srgb would change samples of this model for their profile. */
+bool colour_is_converted(enum model model, const uint8_t *icc, size_t icc_bytes);
+
 /* Bytes that either may add for planes of these many luma samples. */
 uint64_t colour_memory(bool has_profile, uint64_t samples);
 

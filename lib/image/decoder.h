@@ -40,8 +40,18 @@ struct wants {
 	uint8_t chroma_x, chroma_y;
 };
 
+/* Tiles as a file has them: whole JPEG streams, row by row, which side by side are what was wanted. */
+struct stored_tiles {
+	enum model model;              /* of the components */
+	uint32_t across, down;
+	uint32_t tile_w, tile_h;       /* of each one */
+	struct str tables;             /* that all share, empty for none */
+	const struct str *stream;      /* across x down */
+};
+
 struct decoder {
 	const char *name;
+	bool by_wand;                  /* MagickWand decodes it */
 	/* Whether a file that starts with these bytes is of this format. */
 	bool (*knows)(const uint8_t *head, size_t n);
 	/* Fills the stored sides, facts (tiles and levels as stored; picture_open orients them and sets
@@ -57,6 +67,10 @@ struct decoder {
 	 */
 	bool (*read)(struct arena *a, const struct picture *p, const struct wants *w,
 		     struct image *out, struct error *err);
+	/* The stored tiles that are just the wanted region at just the wanted steps. NULL; else why there are none, or "" with
+	 * err filled. NULL: the format has no such tiles. */
+	const char *(*stored)(struct arena *a, const struct picture *p, const struct wants *w, struct stored_tiles *out,
+			      struct error *err);
 	/* Bytes that an opened picture holds beside its arena, UINT64_MAX if that is not known; NULL: none. */
 	uint64_t (*held)(const struct picture *p);
 };

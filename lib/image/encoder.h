@@ -30,6 +30,7 @@ struct encoder {
 	enum model model;              /* MODEL_YCC: with chroma subsampled as told; MODEL_RGB */
 	bool alpha;                    /* whether it keeps opacity */
 	bool profile;                  /* whether it writes the image's profile */
+	bool by_wand;                  /* MagickWand writes it */
 	bool (*available)(void);       /* NULL: always; else what the system's libraries can do */
 	/* Bytes needed beyond image and body, at the most. */
 	uint64_t (*memory)(uint32_t w, uint32_t h);

@@ -7,8 +7,9 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
+#include "jpeg_blocks.h"
+
 #define ROOM_BYTES 65536
-#define BLOCK_MAX_BYTES 65533
 #define COMPONENTS 3
 #define MAX_SAMPLING 4
 
@@ -135,39 +136,13 @@ static void write_planes(struct jpeg_compress_struct *j, struct image *image)
 	}
 }
 
-static void write_block(struct jpeg_compress_struct *j, int marker, struct str mark, struct str bytes)
+/* What stands in front, through libjpeg's room: it has written SOI only. */
+static void write_front(struct writer *w, const struct image *image, const struct metadata *m)
 {
-	if (!bytes.n || mark.n + bytes.n > BLOCK_MAX_BYTES)
-		return;
-	jpeg_write_m_header(j, marker, (unsigned)(mark.n + bytes.n));
-	for (size_t i = 0; i < mark.n; i++)
-		jpeg_write_m_byte(j, (unsigned char)mark.at[i]);
-	for (size_t i = 0; i < bytes.n; i++)
-		jpeg_write_m_byte(j, (unsigned char)bytes.at[i]);
-}
-
-static void write_metadata(struct jpeg_compress_struct *j, const struct image *image, const struct metadata *m)
-{
-	/* Photoshop's resource 0x0404 without a name; its length is that of the datasets. */
-	unsigned n = (unsigned)m->iptc.n;
-	char resource[] = "Photoshop 3.0\0" "8BIM\x04\x04\0\0....";
-	for (int i = 0; i < 4; i++)
-		resource[sizeof resource - 2 - i] = (char)(n >> (8 * i));
-	write_block(j, JPEG_APP0 + 1, STR("Exif\0\0"), m->exif);
-	write_block(j, JPEG_APP0 + 1, STR("http://ns.adobe.com/xap/1.0/\0"), m->xmp);
-	write_block(j, JPEG_APP0 + 13, (struct str){resource, sizeof resource - 1}, m->iptc);
-	if (image->icc_bytes)
-		jpeg_write_icc_profile(j, image->icc, (unsigned)image->icc_bytes);
-}
-
-static void set_density(struct jpeg_compress_struct *j, const struct metadata *m)
-{
-	double x = m->per_cm_x * 2.54 + 0.5, y = m->per_cm_y * 2.54 + 0.5;
-	if (x < 1 || y < 1 || x > UINT16_MAX || y > UINT16_MAX)
-		return;
-	j->density_unit = 1;
-	j->X_density = (UINT16)x;
-	j->Y_density = (UINT16)y;
+	w->out->n += ROOM_BYTES - w->bytes.free_in_buffer;
+	jpeg_write_jfif(m, w->out);
+	jpeg_write_blocks(m, (struct str){(const char *)image->icc, image->icc_bytes}, w->out);
+	need_room(w);
 }
 
 enum stream { STREAM_FILE, STREAM_TABLES, STREAM_TILE };
@@ -181,16 +156,14 @@ static void write_stream(struct writer *w, struct image *image, enum model model
 		jpeg_write_tables(j);
 		return;
 	}
+	j->write_JFIF_header = FALSE;
 	if (stream == STREAM_TILE) {
-		j->write_JFIF_header = FALSE;
 		j->restart_in_rows = 1;
 		jpeg_suppress_tables(j, TRUE);
 	}
-	if (metadata)
-		set_density(j, metadata);
 	jpeg_start_compress(j, stream == STREAM_FILE);
 	if (metadata)
-		write_metadata(j, image, metadata);
+		write_front(w, image, metadata);
 	write_planes(j, image);
 	jpeg_finish_compress(j);
 }

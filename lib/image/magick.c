@@ -336,6 +336,7 @@ static bool magick_read(struct arena *a, const struct picture *p, const struct w
 }
 
 const struct decoder magick_decoder = {
+	.by_wand = true,
 	.name = "gif",
 	.knows = magick_knows,
 	.open = magick_open,
@@ -420,6 +421,7 @@ static uint64_t gif_memory(uint32_t w, uint32_t h)
 }
 
 const struct encoder gif_encoder = {
+	.by_wand = true,
 	.format = FORMAT_GIF,
 	.model = MODEL_RGB,
 	.alpha = true,

@@ -15,7 +15,7 @@
 
 #include "alpha.h"
 #include "tiff_plain.h"
-#include "tiff_streams.h"
+#include "tiff_stored.h"
 
 /* Whole blocks are written beyond a tile's last column and row. */
 #define SPARE 64
@@ -330,5 +330,6 @@ const struct decoder tiff_decoder = {
 	.open = tiff_open,
 	.memory = tiff_memory,
 	.read = tiff_read,
+	.stored = tiff_stored,
 	.held = tiff_held,
 };

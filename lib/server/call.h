@@ -43,6 +43,8 @@ struct reply {
 	enum reason reason;
 	const char *why;
 	const char *source, *source_format;
+	enum path path;
+	const char *why_not_passed;        /* of images; NULL where none was made */
 	int64_t stage_us[STAGES];
 	size_t peak_bytes;
 	bool is_fallback;                  /* made from a fallback */

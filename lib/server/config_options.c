@@ -76,6 +76,8 @@ const struct option config_options[] = {
 	  "wait. 0: a quarter of workers, at least one."),
 
 	C("images", "jpeg_quality", jpeg_quality, UINT, "85", 1, 100, NULL, "Quality of jpg answers."),
+	C("images", "pass_through", pass_through, BOOL, "true", 0, 0, NULL,
+	  "Where just stored JPEG tiles of a TIFF are asked for, as jpg, they are sent as they are, in their own quality and sampling."),
 	C("images", "jpeg_sampling", jpeg_sampling, CHOICE, "420", 0, 0, sampling_words,
 	  "Chroma sampling of jpg answers."),
 	C("images", "png_compression", png_compression, UINT, "3", 0, 9, NULL, "zlib level of png answers."),

@@ -73,7 +73,7 @@ struct config {
 	const char *slash_substitute, *page_delimiter;
 	uint64_t requests_per_worker;
 	uint64_t opened_images;
-	bool server_timing, start_page;
+	bool server_timing, start_page, pass_through;
 	const char *metrics_file;
 	/* limits */
 	uint64_t max_request_memory, max_source_pixels, workers, verifiers;   /* bytes, pixels; resolved, never 0 */

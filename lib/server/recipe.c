@@ -9,6 +9,7 @@
 #include "../image/alpha.h"
 #include "../image/bitonal.h"
 #include "../image/colour.h"
+#include "../image/passthrough.h"
 #include "../image/turn.h"
 
 const char *stage_name(enum stage stage)
@@ -53,7 +54,7 @@ void recipe_write_options(const struct recipe *r, struct buf *b)
 	const uint64_t all[] = {c->jpeg_quality, (uint64_t)c->jpeg_sampling, c->png_compression, c->webp_quality,
 				c->webp_method, (uint64_t)c->tif_compression, c->jp2_quality, c->avif_quality,
 				(uint64_t)c->bitonal, (uint64_t)c->filter, (uint64_t)r->rule->colour,
-				(uint64_t)r->rule->metadata, r->rule->recover};
+				(uint64_t)r->rule->metadata, r->rule->recover, c->pass_through};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		buf_printf(b, "|%llu", (unsigned long long)all[i]);
 	buf_printf(b, "|%s", c->background);
@@ -163,41 +164,113 @@ static struct metadata answer_metadata(struct arena *a, const struct recipe *r)
 	return m;
 }
 
-bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch, struct str *body, struct error *err)
+const char *path_name(enum path path)
+{
+	static const char *const names[] = {[PATH_NONE] = "", [PATH_PASS] = "pass", [PATH_STITCH] = "stitch",
+					    [PATH_PLANES] = "planes", [PATH_WAND] = "wand"};
+	return names[path];
+}
+
+/* Whether stored samples are the answer's: NULL, else why not. */
+static const char *why_not_as_stored(const struct recipe *r)
+{
+	const struct plan *plan = &r->plan;
+	const struct picture *p = r->picture;
+	if (!r->config->pass_through)
+		return "pass_through is off";
+	if (plan->format != FORMAT_JPG)
+		return "the answer is no JPEG";
+	if (!p->decoder->stored)
+		return "the source has no stored tiles";
+	if (plan->mirror || plan->degrees || p->facts.orientation != 1)
+		return "it is turned or mirrored";
+	if (plan->quality == QUALITY_BITONAL || (plan->gray && !p->facts.gray))
+		return "it loses its colours";
+	return NULL;
+}
+
+/* The answer made of stored tiles, if that can be; false without an error if it cannot. */
+static bool pass_on(struct arena *a, const struct recipe *r, const struct encode_options *options, struct answer *answer,
+		    struct error *err)
+{
+	const struct picture *p = r->picture;
+	struct stored_tiles tiles;
+	answer->why_not_passed = why_not_as_stored(r);
+	if (!answer->why_not_passed)
+		answer->why_not_passed = p->decoder->stored(a, p, &r->wants, &tiles, err);
+	if (!answer->why_not_passed && converts(r) && colour_is_converted(tiles.model, p->icc, p->icc_bytes))
+		answer->why_not_passed = "its colours are converted";
+	if (answer->why_not_passed)
+		return false;
+	struct str icc = {0};
+	if (r->rule->colour == COLOUR_KEEP)
+		icc = (struct str){(const char *)p->icc, p->icc_bytes};
+	struct buf *out = buf_open(a, encoder_body_bytes(r->plan.out_w, r->plan.out_h));
+	answer->why_not_passed = passthrough_write(a, &tiles, &options->metadata, icc, out);
+	if (!answer->why_not_passed && out->failed)
+		answer->why_not_passed = "the stored tiles are too large";
+	if (answer->why_not_passed)
+		return false;
+	answer->why_not_passed = "";
+	answer->path = tiles.across * tiles.down > 1 ? PATH_STITCH : PATH_PASS;
+	answer->body = buf_view(out);
+	return true;
+}
+
+/* Decodes, converts and transforms. */
+static bool make_picture(struct arena *a, const struct recipe *r, struct stopwatch *watch, struct image *picture,
+			 struct error *err)
 {
 	const struct config *c = r->config;
 	const struct picture *p = r->picture;
 	const struct plan *plan = &r->plan;
-	struct encode_options options = encode_options(c, plan->quality == QUALITY_BITONAL);
-	struct image decoded, picture;
+	struct image decoded;
 
-	options.metadata = answer_metadata(a, r);
 	bool ok = p->decoder->read(a, p, &r->wants, &decoded, err);
 	stopwatch_lap(watch, STAGE_READ);
 	ok = ok && (converts(r) ? colour_to_srgb : colour_as_it_is)(a, &decoded, plan->gray, err);
 	if (ok)
 		alpha_multiply(&decoded);
 	stopwatch_lap(watch, STAGE_COLOUR);
-	ok = ok && transform(a, &decoded, plan, p, (enum filter)c->filter, r->work, &picture, err);
+	ok = ok && transform(a, &decoded, plan, p, (enum filter)c->filter, r->work, picture, err);
 	for (int i = 0; ok && i < image_planes(&decoded); i++)
 		arena_drop_block(a, decoded.plane[i].at);
-	ok = ok && finish_picture(a, r, &picture, err);
+	ok = ok && finish_picture(a, r, picture, err);
 	if (ok && r->rule->colour == COLOUR_KEEP) {
-		picture.icc = decoded.icc;
-		picture.icc_bytes = decoded.icc_bytes;
+		picture->icc = decoded.icc;
+		picture->icc_bytes = decoded.icc_bytes;
 	}
 	stopwatch_lap(watch, STAGE_TRANSFORM);
-	if (!ok)
+	return ok;
+}
+
+bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch, struct answer *answer,
+		struct error *err)
+{
+	const struct config *c = r->config;
+	const struct plan *plan = &r->plan;
+	struct encode_options options = encode_options(c, plan->quality == QUALITY_BITONAL);
+	struct image picture;
+
+	*answer = (struct answer){.path = PATH_NONE};
+	*err = (struct error){0};
+	options.metadata = answer_metadata(a, r);
+	if (pass_on(a, r, &options, answer, err)) {
+		stopwatch_lap(watch, STAGE_READ);
+		return true;
+	}
+	answer->path = r->picture->decoder->by_wand || r->encoder->by_wand ? PATH_WAND : PATH_PLANES;
+	if (err->status || !make_picture(a, r, watch, &picture, err))
 		return false;
 
 	/* What goes wrong from here on is not the original's fault. */
 	metrics_mark(MARK_NONE, 0, 0);
 	deadline_start(c->max_decode_ms, "encoding");
 	struct buf *out = buf_open(a, encoder_body_bytes(plan->out_w, plan->out_h));
-	ok = r->encoder->write(&picture, &options, out, err);
+	bool ok = r->encoder->write(&picture, &options, out, err);
 	deadline_end();
 	stopwatch_lap(watch, STAGE_ENCODE);
-	*body = buf_view(out);
+	answer->body = buf_view(out);
 	return ok;
 }
 

@@ -46,7 +46,19 @@ bool recipe_make(const struct config *config, const struct config_rule *rule, co
 /* The options that decide what the body is, as text for its ETag. */
 void recipe_write_options(const struct recipe *r, struct buf *b);
 
-/* Decodes, converts, transforms and encodes; the body lives as long as a. */
-bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch, struct str *body, struct error *err);
+/* How an answer was made: of stored tiles as they are, one or several; of planes; or with MagickWand's help. */
+enum path { PATH_NONE, PATH_PASS, PATH_STITCH, PATH_PLANES, PATH_WAND };
+
+const char *path_name(enum path path);
+
+struct answer {
+	struct str body;               /* lives as long as the arena */
+	enum path path;
+	const char *why_not_passed;    /* "" if it was */
+};
+
+/* Passes stored tiles on; else decodes, converts, transforms and encodes. */
+bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch, struct answer *answer,
+		struct error *err);
 
 #endif

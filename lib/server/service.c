@@ -97,8 +97,14 @@ static bool answer_image(struct job *job, size_t skip, struct error *err)
 		   "Link: <%s/%.*s>;rel=\"canonical\", <http://iiif.io/api/image/%d/level2.json>;rel=\"profile\"\r\n",
 		   job->id, (int)canonical->n, canonical->at, r->version);
 	header_disposition(job, buf_view(canonical));
-	return answer_without_body(job, arena_printf(job->a, "\"%s\"", hash), job->rule->cache_images) ||
-	       recipe_run(job->a, &recipe, &job->watch, &job->reply->body, err);
+	if (answer_without_body(job, arena_printf(job->a, "\"%s\"", hash), job->rule->cache_images))
+		return true;
+	struct answer answer;
+	bool ok = recipe_run(job->a, &recipe, &job->watch, &answer, err);
+	job->reply->body = answer.body;
+	job->reply->path = answer.path;
+	job->reply->why_not_passed = answer.why_not_passed;
+	return ok;
 }
 
 /* Whether a failure is the original's, so that a fallback may serve; else VERDICT_NONE. */

@@ -54,6 +54,7 @@ static const struct option options[] = {
 	C("limits", "workers", UINT, workers, "0", "3", 0, 10000, NULL),
 	C("limits", "verifiers", UINT, verifiers, "0", "3", 0, 15, NULL),
 	C("images", "jpeg_quality", UINT, jpeg_quality, "85", "50", 1, 100, NULL),
+	C("images", "pass_through", BOOL, pass_through, "true", "false", ANY),
 	C("images", "jpeg_sampling", CHOICE, jpeg_sampling, "420", "source", WORDS("420", "444", "source")),
 	C("images", "png_compression", UINT, png_compression, "3", "9", 0, 9, NULL),
 	C("images", "webp_quality", UINT, webp_quality, "80", "101", 0, 101, NULL),
