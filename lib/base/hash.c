@@ -21,10 +21,20 @@ static void write_hex(const unsigned char *sum, size_t n, char *out)
 	out[2 * n] = '\0';
 }
 
+/* The library's SHA256 looks its algorithm up by name at every call, which costs more than short texts themselves. */
+static void sha256(struct str s, unsigned char sum[SHA256_DIGEST_LENGTH])
+{
+	static EVP_MD *algorithm;
+	if (!algorithm)
+		algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (!algorithm || !EVP_Digest(s.at, s.n, sum, NULL, algorithm, NULL))
+		SHA256((const unsigned char *)s.at, s.n, sum);
+}
+
 void hash_hex(struct str s, char out[33])
 {
 	unsigned char sum[SHA256_DIGEST_LENGTH];
-	SHA256((const unsigned char *)s.at, s.n, sum);
+	sha256(s, sum);
 	write_hex(sum, 16, out);
 }
 
@@ -32,7 +42,7 @@ uint64_t hash_64(struct str s)
 {
 	unsigned char sum[SHA256_DIGEST_LENGTH];
 	uint64_t v;
-	SHA256((const unsigned char *)s.at, s.n, sum);
+	sha256(s, sum);
 	memcpy(&v, sum, sizeof v);
 	return v ? v : 1;
 }
@@ -40,7 +50,7 @@ uint64_t hash_64(struct str s)
 void hash_base64(struct str s, char out[45])
 {
 	unsigned char sum[SHA256_DIGEST_LENGTH];
-	SHA256((const unsigned char *)s.at, s.n, sum);
+	sha256(s, sum);
 	EVP_EncodeBlock((unsigned char *)out, sum, sizeof sum);
 }
 

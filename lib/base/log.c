@@ -103,11 +103,31 @@ static size_t escape_one(const struct log_line *l, struct str s, char out[16])
 	return n && !(is_treacherous(s, n) && !l->json) ? n : 1;
 }
 
+/* How many characters s starts with that are written as they are. */
+static size_t plain_bytes(struct str s)
+{
+	size_t n = 0;
+	while (n < s.n && s.at[n] >= ' ' && s.at[n] < 0x7f && s.at[n] != '"' && s.at[n] != '\\')
+		n++;
+	return n;
+}
+
 static void put_escaped(struct log_line *l, struct str s, size_t end)
 {
 	char out[16];
 	while (s.n) {
-		size_t n = escape_one(l, s, out);
+		size_t n = plain_bytes(s);
+		if (n) {
+			/* Characters, of which the last ones may be left out. */
+			n = l->n + n <= end ? n : l->n < end ? end - l->n : 0;
+			if (!n)
+				return;
+			put(l, s.at, n);
+			s.at += n;
+			s.n -= n;
+			continue;
+		}
+		n = escape_one(l, s, out);
 		if (l->n + strlen(out) > end)
 			return;
 		put_text(l, out);
