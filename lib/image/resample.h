@@ -2,18 +2,7 @@
 #ifndef IMAGE_RESAMPLE_H
 #define IMAGE_RESAMPLE_H
 
-#include "pixels.h"
-
-enum filter { FILTER_LANCZOS3, FILTER_MITCHELL, FILTER_TRIANGLE };
-
-/*
- * The output samples wanted along one axis, in full-image coordinates: sample i is centred at
- * start + (i + .5) step. A negative step reads the axis backwards (mirroring).
- */
-struct axis {
-	double start, step;
-	uint32_t n;
-};
+#include "weigh.h"
 
 /*
  * Resamples one plane: out gets across.n x down.n samples (out->at, stride, w, h are set by the
@@ -26,6 +15,12 @@ struct axis {
  */
 bool resample(struct arena *a, const struct plane *in, struct axis across, struct axis down,
 	      enum filter filter, struct plane *out, struct error *err);
+
+/* The same by these sums: resample takes the fastest ones that this processor has. */
+bool resample_by(weigh_function *weigh, struct arena *a, const struct plane *in, struct axis across, struct axis down,
+		 enum filter filter, struct plane *out, struct error *err);
+
+weigh_function *resample_fastest(void);
 
 /* Scratch bytes for one axis of n output samples made of a region of so many input samples, at the
  * most: of any filter. */

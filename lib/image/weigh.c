@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A strip of columns at a time, so narrow that all of this stays in the cache; in it sixteen output rows at a time.
+ *
+ * Down: the input rows that the sixteen need become floats, a few at a time, and are added, weighed, to the sums of
+ * the output rows: long loops over neighbours. Then the sixteen rows of sums are laid on their side, so that the same
+ * loop serves across: the sum of an output column is one over neighbouring columns, of sixteen rows at once.
+ * What results is rounded, and laid on its side again.
+ *
+ * Each sum is formed in the order of its samples, and multiply and add stay two operations (-ffp-contract=off): every
+ * processor and every width of vectors gives the same bytes. Strong ETags may be compared between servers.
+ */
+#include "weigh.h"
+
+#include <string.h>
+
+#include "../base/deadline.h"
+
+#ifndef WEIGH
+#define WEIGH weigh_plain
+#endif
+
+#ifndef LANES
+#ifdef __AVX2__
+#define LANES 8
+#else
+#define LANES 4
+#endif
+#endif
+
+#define ROWS WEIGH_ROWS
+#define GROUP WEIGH_GROUP
+#define UNROLL 4
+#define STEP (UNROLL * LANES)
+
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
+typedef float quad __attribute__((vector_size(16), aligned(4)));
+typedef uint8_t bytes __attribute__((vector_size(ROWS), aligned(1)));
+
+/* Of one strip; a row has room for `stride` samples. */
+struct strip {
+	const struct weighing *w;
+	uint32_t x, n;                 /* output columns */
+	uint32_t from, columns;        /* input columns */
+	size_t stride;
+	float *rows;                   /* GROUP of them: input */
+	float *sums;                   /* ROWS of them */
+	float *columns_of_sums;
+};
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint32_t most(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+static void read_row(const uint8_t *in, uint32_t n, float *restrict row)
+{
+	for (uint32_t x = 0; x < n; x++)
+		row[x] = in[x];
+}
+
+/* Adds rows, times their weights, to the sums, or makes them the sums. Whole steps: behind the last column is room. */
+static void add_rows(const float *rows, size_t stride, const float *weights, uint32_t n_rows, bool fresh, uint32_t columns,
+		     float *sums)
+{
+	for (uint32_t x = 0; x < columns; x += STEP) {
+		lanes s[UNROLL];
+		for (int k = 0; k < UNROLL; k++)
+			s[k] = fresh ? (lanes){0} : ((const lanes *)(sums + x))[k];
+		for (uint32_t r = 0; r < n_rows; r++)
+			for (int k = 0; k < UNROLL; k++)
+				s[k] += weights[r] * ((const lanes *)(rows + r * stride + x))[k];
+		for (int k = 0; k < UNROLL; k++)
+			((lanes *)(sums + x))[k] = s[k];
+	}
+}
+
+static void sum_down(const struct strip *s, uint32_t y, uint32_t n)
+{
+	const struct plane *in = s->w->in;
+	const struct windows *down = &s->w->down;
+	const uint32_t *first = down->first + y, *taps = down->taps + y;
+	uint32_t top = in->h, bottom = 0;
+	for (uint32_t k = 0; k < n; k++) {
+		top = least(top, first[k]);
+		bottom = most(bottom, first[k] + taps[k]);
+	}
+	for (uint32_t group = top; group < bottom; group += GROUP) {
+		uint32_t end = least(group + GROUP, bottom);
+		for (uint32_t r = group; r < end; r++)
+			read_row(in->at + r * in->stride + s->from, s->columns, s->rows + (r - group) * s->stride);
+		for (uint32_t k = 0; k < n; k++) {
+			uint32_t here = most(first[k], group), there = least(first[k] + taps[k], end);
+			if (here < there)
+				add_rows(s->rows + (here - group) * s->stride, s->stride,
+					 down->weights + (y + k) * down->room + (here - first[k]), there - here,
+					 here == first[k], s->columns, s->sums + k * s->stride);
+		}
+	}
+}
+
+/* Four by four samples at a time. */
+static void lay_sums_on_side(const struct strip *s)
+{
+	for (uint32_t x = 0; x < s->columns; x += 4)
+		for (uint32_t y = 0; y < ROWS; y += 4) {
+			const float *from = s->sums + y * s->stride + x;
+			float *to = s->columns_of_sums + x * ROWS + y;
+			const quad a = *(const quad *)from, b = *(const quad *)(from + s->stride);
+			const quad c = *(const quad *)(from + 2 * s->stride), d = *(const quad *)(from + 3 * s->stride);
+			const quad ac = __builtin_shufflevector(a, c, 0, 4, 1, 5), bd = __builtin_shufflevector(b, d, 0, 4, 1, 5);
+			const quad ca = __builtin_shufflevector(a, c, 2, 6, 3, 7), db = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+			*(quad *)to = __builtin_shufflevector(ac, bd, 0, 4, 1, 5);
+			*(quad *)(to + ROWS) = __builtin_shufflevector(ac, bd, 2, 6, 3, 7);
+			*(quad *)(to + 2 * ROWS) = __builtin_shufflevector(ca, db, 0, 4, 1, 5);
+			*(quad *)(to + 3 * ROWS) = __builtin_shufflevector(ca, db, 2, 6, 3, 7);
+		}
+}
+
+static void round_samples(const float *in, uint32_t n, uint8_t *restrict out)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		int v = (int)(in[i] + 0.5f);
+		v = v > 0 ? v : 0;
+		out[i] = (uint8_t)(v < 255 ? v : 255);
+	}
+}
+
+/* Sixteen columns of the output, sixteen samples each. Four perfect shuffles turn them into rows. */
+static void lay_bytes_on_side(const uint8_t *columns, bytes rows[ROWS])
+{
+	bytes a[ROWS];
+	memcpy(rows, columns, ROWS * sizeof *rows);
+	for (int pass = 0; pass < 4; pass++) {
+		for (int i = 0; i < ROWS / 2; i++) {
+			const bytes u = rows[i], v = rows[i + ROWS / 2];
+			a[2 * i] = __builtin_shufflevector(u, v, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+			a[2 * i + 1] = __builtin_shufflevector(u, v, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+		}
+		memcpy(rows, a, sizeof a);
+	}
+}
+
+/* n columns of the output from x on, at most ROWS. */
+static void sum_across(const struct strip *s, uint32_t x, uint32_t n, uint8_t *columns)
+{
+	const struct windows *across = &s->w->across;
+	float sums[ROWS * ROWS];
+	for (uint32_t i = 0; i < n; i++) {
+		const float *weights = across->weights + (x + i) * across->room;
+		const lanes *in = (const lanes *)(s->columns_of_sums + (across->first[x + i] - s->from) * ROWS);
+		lanes sum[ROWS / LANES] = {0};
+		for (uint32_t t = 0; t < across->taps[x + i]; t++, in += ROWS / LANES)
+			for (int k = 0; k < ROWS / LANES; k++)
+				sum[k] += weights[t] * in[k];
+		for (int k = 0; k < ROWS / LANES; k++)
+			((lanes *)(sums + i * ROWS))[k] = sum[k];
+	}
+	round_samples(sums, n * ROWS, columns);
+}
+
+static void make_rows(const struct strip *s, uint32_t y, uint32_t n)
+{
+	const struct plane *out = s->w->out;
+	uint8_t columns[ROWS * ROWS] = {0};
+	bytes rows[ROWS];
+	sum_down(s, y, n);
+	lay_sums_on_side(s);
+	for (uint32_t x = 0; x < s->n; x += ROWS) {
+		uint32_t m = least(ROWS, s->n - x);
+		sum_across(s, s->x + x, m, columns);
+		lay_bytes_on_side(columns, rows);
+		for (uint32_t k = 0; k < n; k++)
+			memcpy(out->at + (y + k) * out->stride + s->x + x, &rows[k], m);
+	}
+}
+
+/* As many output columns from x on as the strip has room for, at least one. */
+static void fit_strip(struct strip *s, uint32_t x)
+{
+	const struct windows *across = &s->w->across;
+	uint32_t from = across->first[x], end = from + across->taps[x];
+	s->x = x;
+	for (s->n = 1; x + s->n < across->n; s->n++) {
+		uint32_t i = x + s->n, low = least(from, across->first[i]), high = most(end, across->first[i] + across->taps[i]);
+		if (high - low > s->stride)
+			break;
+		from = low;
+		end = high;
+	}
+	s->from = from;
+	s->columns = end - from;
+}
+
+bool WEIGH(const struct weighing *w, struct error *err)
+{
+	size_t stride = weigh_columns(w->across.room, w->in->w);
+	struct strip s = {.w = w, .stride = stride, .rows = w->scratch};
+	s.sums = s.rows + GROUP * stride;
+	s.columns_of_sums = s.sums + ROWS * stride;
+	for (uint32_t x = 0; x < w->across.n; x += s.n) {
+		fit_strip(&s, x);
+		for (uint32_t y = 0; y < w->down.n; y += ROWS) {
+			if (!deadline_check(err))
+				return false;
+			make_rows(&s, y, least(ROWS, w->down.n - y));
+		}
+	}
+	return true;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef IMAGE_WINDOWS_H
+#define IMAGE_WINDOWS_H
+
+#include "../base/arena.h"
+
+enum filter { FILTER_LANCZOS3, FILTER_MITCHELL, FILTER_TRIANGLE };
+
+/*
+ * The output samples wanted along one axis, in full-image coordinates: sample i is centred at
+ * start + (i + .5) step. A negative step reads the axis backwards (mirroring).
+ */
+struct axis {
+	double start, step;
+	uint32_t n;
+};
+
+/*
+ * Which samples of a plane make each output sample along one axis, and with what weights: the filter around the
+ * output sample's centre, widened by |step| / d when reducing, as floats that add up to one. What falls beyond the
+ * plane is added to the edge sample's weight.
+ *
+ * Weights come from the absolute position of the output sample, not from the window's origin, so a
+ * tile and the full image use the same ones; and from arithmetic that is the same on every processor.
+ */
+struct windows {
+	uint32_t n;
+	bool copy;                     /* every window is one sample of weight 1 */
+	uint32_t *first, *taps;        /* of each output sample: its window's first sample, and how many it has */
+	float *weights;                /* n times room, of which taps are used */
+	size_t room;                   /* the most taps */
+	void *block;
+};
+
+/* Of an axis over a plane of n samples, of which the first one begins at origin and each is d wide. */
+bool windows_make(struct arena *a, struct axis axis, double origin, double d, uint32_t n, enum filter filter,
+		  struct windows *w, struct error *err);
+
+void windows_drop(struct arena *a, struct windows *w);
+
+/* Bytes of windows for n output samples made of a region of so many samples, at the most: of any filter. */
+uint64_t windows_memory(uint64_t samples, uint32_t n);
+
+/* The most taps among them. */
+uint64_t windows_room(uint64_t samples, uint32_t n);
+
+#endif
