@@ -7,6 +7,7 @@ Each has start(workload), which is None where it cannot do that, else a run of i
     run.answer       the bytes of its last answer, where the workload is a single request
 """
 import http.client
+import os
 import subprocess
 import time
 from collections import namedtuple
@@ -15,6 +16,10 @@ from pathlib import Path
 from stack import REPO
 
 PROGRAMS = REPO / "build/release/bench"
+# Debian's own allows 256 MiB; whatever is larger would go to disk.
+POLICY = "<policymap>" + "".join(f'<policy domain="resource" name="{name}" value="{value}"/>' for name, value in (
+    ("memory", "64GiB"), ("area", "1EP"), ("width", "2GP"), ("height", "2GP"), ("map", "0"), ("disk", "0"),
+    ("thread", "1"))) + "</policymap>"
 
 Figures = namedtuple("Figures", "cpu_ms wall_ms peak_mb bytes")
 
@@ -77,6 +82,8 @@ class Server:
 
 
 class ServerRun:
+    """A run behind nginx."""
+
     def __init__(self, server, targets, answer):
         self.server, self.targets, self.answer = server, targets, answer
 
@@ -127,6 +134,8 @@ class Program:
 
 
 class ProgramRun:
+    """A run of a process of its own, which stays warm."""
+
     def __init__(self, program, process, requests, workload):
         self.program, self.process, self.requests, self.workload = program, process, requests, workload
         self.path = Path(program.folder, f"{program.name}-{workload.name}".replace("/", "-"))
@@ -168,11 +177,19 @@ def floor_command(workload, reader, folder):
     return PROGRAMS / "floor", reader, coding, workload.file, numbers[0]
 
 
-def floor(folder):
-    """The least that the libraries need."""
-    return Program("floor", lambda w: floor_command(w, w.readers[0], folder) if w.readers else None, folder)
+def wand_command(workload):
+    if not workload.single:
+        return None
+    ask, m = workload.ask, workload.master
+    coding = "gray" if ask.quality == "gray" else ask.format
+    numbers = (workload.level(ask), m.width, m.height, *ask.region, *ask.size, ask.rotation // 90)
+    return PROGRAMS / "wand", coding, workload.file, " ".join(map(str, numbers))
 
 
-def library(folder):
-    """The libraries as one would first use them: libtiff to RGB and encoded, OpenJPEG alone."""
-    return Program("library", lambda w: floor_command(w, w.readers[1], folder) if len(w.readers) > 1 else None, folder)
+def programs(folder):
+    """floor: the least that the libraries need. library: as one would first use them (libtiff to RGB and encoded;
+    OpenJPEG alone). MagickWand: a server of nothing else."""
+    Path(folder, "policy.xml").write_text(POLICY)
+    return [Program("floor", lambda w: floor_command(w, w.readers[0], folder) if w.readers else None, folder),
+            Program("library", lambda w: floor_command(w, w.readers[1], folder) if w.readers[1:] else None, folder),
+            Program("MagickWand", wand_command, folder, {**os.environ, "MAGICK_CONFIGURE_PATH": str(folder)})]

@@ -32,13 +32,13 @@ def texture(number):
 def leaves(width, height, seed):
     """(x, y, radius, squeeze, colour) from the back to the front."""
     r = np.random.default_rng(seed)
-    n = 20000
-    smallest, largest = height / 900, height / 5
+    n = 8000
+    smallest, largest = height / 700, height / 5
     radius = (smallest ** -1.5 + r.random(n) * (largest ** -1.5 - smallest ** -1.5)) ** (-1 / 1.5)
     big = largest * r.random(150) ** 0.5
     radius = np.concatenate([big, radius])
     n = len(radius)
-    shade, tint = r.uniform(20, 225, (n, 1)), r.normal(0, 26, (24, 3))[r.integers(0, 24, n)]
+    shade, tint = r.uniform(60, 195, (n, 1)), r.normal(0, 20, (24, 3))[r.integers(0, 24, n)]
     colour = np.clip(shade + tint, 0, 255).astype(int)
     return list(zip(r.random(n) * width, r.random(n) * height, radius, r.uniform(0.4, 1, n), map(tuple, colour)))
 
@@ -56,8 +56,8 @@ def draw_band(width, height, top, bottom, seed):
         shape = ("ellipse", "rectangle", "ellipse", "ellipse")[i % 4]
         getattr(paint, shape)(box, fill=colour)
         getattr(mark, shape)(box, fill=1 + i % (TEXTURES * 4))
-    for k, y in enumerate(range(height // 9, height, height // 9)):
-        for line in range(12):
+    for k, y in enumerate(range(height // 4, height, height // 4)):
+        for line in range(10):
             at = y + line * 14
             if top - 14 < at < bottom:
                 words = f"leaf {k} line {line}: the quick brown fox jumps over the lazy dog, 0123456789. " * 3
@@ -75,13 +75,13 @@ def band(task):
     y = np.arange(top, top + len(rows)) % TEXTURE_SIDE
     x = np.arange(width) % TEXTURE_SIDE
     light = np.empty(kinds.shape, np.float32)
-    strengths = np.array([2, 6, 11, 17, 26] * 4, np.float32)[np.arange(1 + TEXTURES * 4)]
+    strengths = np.array([3, 6, 10, 15, 22] * 4, np.float32)[np.arange(1 + TEXTURES * 4)]
     for number in range(TEXTURES):
         mine = kinds % TEXTURES == number
         light[mine] = texture(number)[y[:, None], x[None, :]][mine]
     light *= strengths[kinds]
     r = np.random.default_rng((seed, top))
-    sensor = r.standard_normal(kinds.shape, np.float32) * 2
+    sensor = r.standard_normal(kinds.shape, np.float32) * 3
     fall = (np.linspace(-1, 1, width)[None, :] ** 2 + (np.arange(top, top + len(rows))[:, None] / height * 2 - 1) ** 2)
     rows *= (1.05 - 0.18 * fall)[..., None].astype(np.float32)
     rows += (light + sensor)[..., None]

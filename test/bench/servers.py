@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The servers of scripts/bench: Lorikeet and its peer, each with one worker, behind one nginx that keeps no answers."""
+import shutil
 from pathlib import Path
 
+import peer
 from contestants import Server
 from libconfig import setting
-from stack import REPO, Stack, render
+from stack import REPO, Stack, StackError, check_worker_can_pass, free_port, render
 
 # One worker: the second group stands by.
 CHANGES = {"fastcgi_cache lorikeet;": "fastcgi_cache off;", "    server unix:/run/lorikeet/b.sock max_fails=0;\n": ""}
@@ -15,19 +17,40 @@ def lorikeet_target(workload, ask):
     return f"/iiif/3/{workload.file.name}/{path}"
 
 
+def reachable(images, folder):
+    """The images' folder, or a copy where the workers' user cannot go to it."""
+    try:
+        check_worker_can_pass(images)
+        return images
+    except StackError:
+        return shutil.copytree(images, Path(folder, "images"))
+
+
 class Servers:
+    """Running servers as contestants in `all`; `absent` says why the peer is not among them."""
+
     def __init__(self, folder, images):
+        images = reachable(images, folder)
         sample = Path(folder, "nginx-sample.conf")
-        sample.write_text(render((REPO / "nginx-sample.conf").read_text(), CHANGES))
+        self.peer_port = free_port()
+        sample.write_text(render((REPO / "nginx-sample.conf").read_text(), CHANGES) + peer.SITE.format(port=self.peer_port))
         config = Path(folder, "lorikeet.conf")
         config.write_text(f"rules = ( {{ prefix = \"\"; type = \"file\"; root = {setting(str(images))}; }} );\n")
         self.stack = Stack(Path(folder, "stack"), REPO / "build/release/lorikeet", config, workers=1, nginx_conf=sample)
-        self.all = []
+        self.peer = peer.Peer(self.stack, images)
+        self.all, self.absent = [], ""
 
     def __enter__(self):
         self.stack.start()
-        self.all = [Server("lorikeet", self.stack.port, lambda: self.stack.worker_pids("a"), lorikeet_target)]
+        self.all.append(Server("lorikeet", self.stack.port, lambda: self.stack.worker_pids("a"), lorikeet_target))
+        try:
+            peer.fetch()
+            self.peer.start()
+            self.all.append(Server("iipimage", self.peer_port, lambda: [self.peer.process.pid], peer.target))
+        except (peer.PeerError, StackError) as e:
+            self.absent = f"iipimage-server could not be had: {e}"
         return self
 
     def __exit__(self, *_):
+        self.peer.stop()
         self.stack.stop()
