@@ -20,6 +20,7 @@ struct writer {
 	jmp_buf jump;
 	struct error *err;
 	struct buf *out;
+	size_t room_bytes;             /* behind what is in out */
 };
 
 static void on_error(j_common_ptr j)
@@ -43,15 +44,23 @@ static void no_text(j_common_ptr j)
 	(void)j;
 }
 
+/* As much as there is up to the limit: the buffer is full when there is none. */
 static void need_room(struct writer *w)
 {
-	char *room = buf_room(w->out, ROOM_BYTES);
+	size_t left = w->out->limit - w->out->n;
+	w->room_bytes = left < ROOM_BYTES ? left : ROOM_BYTES;
+	char *room = w->room_bytes ? buf_room(w->out, w->room_bytes) : NULL;
 	if (!room) {
 		body_too_large(w->err);
 		longjmp(w->jump, 1);
 	}
 	w->bytes.next_output_byte = (JOCTET *)room;
-	w->bytes.free_in_buffer = ROOM_BYTES;
+	w->bytes.free_in_buffer = w->room_bytes;
+}
+
+static void take_bytes(struct writer *w)
+{
+	w->out->n += w->room_bytes - w->bytes.free_in_buffer;
 }
 
 static void start_bytes(j_compress_ptr j)
@@ -59,19 +68,18 @@ static void start_bytes(j_compress_ptr j)
 	need_room(j->client_data);
 }
 
-/* libjpeg calls this only with the room used up to the last byte. */
+/* libjpeg calls this only with the room used up to the last byte, and may not have counted that. */
 static boolean more_bytes(j_compress_ptr j)
 {
 	struct writer *w = j->client_data;
-	w->out->n += ROOM_BYTES;
+	w->out->n += w->room_bytes;
 	need_room(w);
 	return TRUE;
 }
 
 static void end_bytes(j_compress_ptr j)
 {
-	struct writer *w = j->client_data;
-	w->out->n += ROOM_BYTES - w->bytes.free_in_buffer;
+	take_bytes(j->client_data);
 }
 
 static void set_sampling(struct writer *w, const struct image *image)
@@ -139,7 +147,7 @@ static void write_planes(struct jpeg_compress_struct *j, struct image *image)
 /* What stands in front, through libjpeg's room: it has written SOI only. */
 static void write_front(struct writer *w, const struct image *image, const struct metadata *m)
 {
-	w->out->n += ROOM_BYTES - w->bytes.free_in_buffer;
+	take_bytes(w);
 	jpeg_write_jfif(m, w->out);
 	jpeg_write_blocks(m, (struct str){(const char *)image->icc, image->icc_bytes}, w->out);
 	need_room(w);

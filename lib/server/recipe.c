@@ -189,6 +189,14 @@ static const char *why_not_as_stored(const struct recipe *r)
 	return NULL;
 }
 
+/* What is written in front of the pixels comes on top of them: twice, where the one goes into boxes of the other. */
+static uint64_t body_limit(const struct recipe *r, const struct encode_options *o)
+{
+	const struct metadata *m = &o->metadata;
+	uint64_t front = m->exif.n + m->xmp.n + m->iptc.n + (r->rule->colour == COLOUR_KEEP ? r->picture->icc_bytes : 0);
+	return encoder_body_bytes(r->plan.out_w, r->plan.out_h) + 2 * front;
+}
+
 /* The answer made of stored tiles, if that can be; false without an error if it cannot. */
 static bool pass_on(struct arena *a, const struct recipe *r, const struct encode_options *options, struct answer *answer,
 		    struct error *err)
@@ -205,7 +213,7 @@ static bool pass_on(struct arena *a, const struct recipe *r, const struct encode
 	struct str icc = {0};
 	if (r->rule->colour == COLOUR_KEEP)
 		icc = (struct str){(const char *)p->icc, p->icc_bytes};
-	struct buf *out = buf_open(a, encoder_body_bytes(r->plan.out_w, r->plan.out_h));
+	struct buf *out = buf_open(a, body_limit(r, options));
 	answer->why_not_passed = passthrough_write(a, &tiles, &options->metadata, icc, out);
 	if (!answer->why_not_passed && out->failed)
 		answer->why_not_passed = "the stored tiles are too large";
@@ -266,7 +274,7 @@ bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch
 	/* What goes wrong from here on is not the original's fault. */
 	metrics_mark(MARK_NONE, 0, 0);
 	deadline_start(c->max_decode_ms, "encoding");
-	struct buf *out = buf_open(a, encoder_body_bytes(plan->out_w, plan->out_h));
+	struct buf *out = buf_open(a, body_limit(r, &options));
 	bool ok = r->encoder->write(&picture, &options, out, err);
 	deadline_end();
 	stopwatch_lap(watch, STAGE_ENCODE);

@@ -43,6 +43,9 @@ def folder(scratch):
     board.save(root / "a.tif", tiffinfo={315: "An Artist", 33432: "A Holder", 271: "A Maker", 700: XMP}, dpi=(300, 300),
                icc_profile=profile)
     board.save(root / "screen.jpg", dpi=(72, 72))
+    large = bytearray(profile + bytes(400000 - len(profile)))
+    large[:4] = len(large).to_bytes(4, "big")
+    board.save(root / "large.jpg", icc_profile=bytes(large))
     return root
 
 
@@ -52,6 +55,13 @@ def server(binary, scratch, folder):
              ("keep/", folder, {"colour": "keep"}), ("strip/", folder, {"colour": "strip"}), ("", folder, {})]
     with boot(scratch, binary, "metadata-server", config_text(rules)) as stack:
         yield Client(stack.port)
+
+
+@pytest.mark.parametrize("output", ["jpg", "png", "webp", "tif", "jp2"])
+def test_a_profile_may_be_larger_than_the_picture(server, folder, output):
+    reply = server.get(f"/iiif/3/keep%2Flarge.jpg/full/8,/0/default.{output}")
+    assert reply.status == 200, reply.body
+    assert len(reply.body) > 400000 or output == "png"
 
 
 SOURCES = ["a.jpg", "a.png", "a.webp", "a.tif"]
