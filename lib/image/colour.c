@@ -7,6 +7,7 @@
 #include "press.h"
 #include "profile.h"
 #include "resample.h"
+#include "rows.h"
 
 #define ROW_PIXELS 2048
 
@@ -14,50 +15,30 @@
 #define ICC_HEAD_BYTES 128
 #define ICC_SPACE 16
 
-static uint8_t clamp(int v)
-{
-	return v < 0 ? 0 : v > 255 ? 255 : (uint8_t)v;
-}
+typedef void row_function(uint8_t *restrict a, uint8_t *restrict b, uint8_t *restrict c, uint32_t n);
 
-/* The JFIF matrices with 16 fraction bits. */
-#define FIX(x) ((int)((x) * 65536 + ((x) < 0 ? -0.5 : 0.5)))
-#define HALF 32768
+static void each_row(struct image *image, row_function *change)
+{
+	struct plane *p = image->plane;
+	for (uint32_t y = 0; y < p[0].h; y++)
+		change(p[0].at + y * p[0].stride, p[1].at + y * p[1].stride, p[2].at + y * p[2].stride, p[0].w);
+}
 
 void colour_ycc_to_rgb(struct image *image)
 {
-	struct plane *p = image->plane;
-	for (uint32_t y = 0; y < p[0].h; y++) {
-		uint8_t *a = p[0].at + y * p[0].stride, *b = p[1].at + y * p[1].stride,
-			*c = p[2].at + y * p[2].stride;
-		for (uint32_t x = 0; x < p[0].w; x++) {
-			int l = (a[x] << 16) + HALF, cb = b[x] - 128, cr = c[x] - 128;
-			a[x] = clamp((l + FIX(1.402) * cr) >> 16);
-			b[x] = clamp((l - FIX(0.344136286) * cb - FIX(0.714136286) * cr) >> 16);
-			c[x] = clamp((l + FIX(1.772) * cb) >> 16);
-		}
-	}
+	each_row(image, rows_fastest()->ycc_to_rgb);
 	image->model = MODEL_RGB;
-}
-
-uint8_t colour_luma(uint8_t r, uint8_t g, uint8_t b)
-{
-	return (uint8_t)((FIX(0.299) * r + FIX(0.587) * g + FIX(0.114) * b + HALF) >> 16);
 }
 
 void colour_rgb_to_ycc(struct image *image)
 {
-	struct plane *p = image->plane;
-	for (uint32_t y = 0; y < p[0].h; y++) {
-		uint8_t *a = p[0].at + y * p[0].stride, *b = p[1].at + y * p[1].stride,
-			*c = p[2].at + y * p[2].stride;
-		for (uint32_t x = 0; x < p[0].w; x++) {
-			uint8_t r = a[x], g = b[x], l = c[x];
-			a[x] = colour_luma(r, g, l);
-			b[x] = clamp(((FIX(-0.168735892) * r + FIX(-0.331264108) * g + FIX(0.5) * l + HALF - 1) >> 16) + 128);
-			c[x] = clamp(((FIX(0.5) * r + FIX(-0.418687589) * g + FIX(-0.081312411) * l + HALF - 1) >> 16) + 128);
-		}
-	}
+	each_row(image, rows_fastest()->rgb_to_ycc);
 	image->model = MODEL_YCC;
+}
+
+uint8_t colour_luma(uint8_t r, uint8_t g, uint8_t b)
+{
+	return (uint8_t)ROWS_LUMA(r, g, b);
 }
 
 static void keep_luma(struct image *image)

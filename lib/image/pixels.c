@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "rows.h"
+
 /* Where both have samples along one axis. */
 static bool meet(uint64_t at, uint64_t n, uint64_t other, uint64_t m, uint32_t *both, uint32_t *both_n)
 {
@@ -74,6 +76,13 @@ bool image_alloc_deep(struct arena *a, struct image *out, enum model model, bool
 
 void image_put_part(struct image *image, uint32_t x, uint32_t row, const void *samples, uint32_t n, int channels)
 {
+	if (!image->deep && channels == image_planes(image) && (channels == 3 || channels == 4)) {
+		uint8_t *to[4];
+		for (int i = 0; i < channels; i++)
+			to[i] = image->plane[i].at + row * image->plane[i].stride + x;
+		rows_fastest()->split(samples, n, channels, to);
+		return;
+	}
 	for (int i = 0; i < image_planes(image); i++) {
 		const struct plane *p = &image->plane[i];
 		if (image->deep) {
@@ -111,6 +120,13 @@ const uint8_t *image_get_row(const struct image *image, uint32_t row, uint8_t *r
 	int n = image_planes(image);
 	if (n == 1)
 		return image->plane[0].at + row * image->plane[0].stride;
+	if (n == 3 || n == 4) {
+		const uint8_t *from[4];
+		for (int i = 0; i < n; i++)
+			from[i] = image->plane[i].at + row * image->plane[i].stride;
+		rows_fastest()->join(from, image->plane[0].w, n, room);
+		return room;
+	}
 	for (int i = 0; i < n; i++) {
 		const uint8_t *from = image->plane[i].at + row * image->plane[i].stride;
 		uint8_t *to = room + i;

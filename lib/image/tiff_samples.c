@@ -15,6 +15,7 @@ struct tiff_unpacker {
 	tiff_codes_fn *codes;
 	tiff_numbers_fn *numbers;
 	uint16_t *meaning[IMAGE_MAX_PLANES];   /* of a plane's codes; NULL: they are right as they are */
+	bool as_they_are;              /* all samples, of 8 bits, plane by plane */
 };
 
 bool tiff_unsupported(struct error *err, const char *what, unsigned value)
@@ -193,9 +194,11 @@ bool tiff_unpacker_open(struct arena *a, const struct tiff_samples *s, struct ti
 		return true;
 	}
 	u->codes = tiff_codes_find(s->bits);
+	u->as_they_are = s->bits == 8 && !s->separate && (!s->alpha || s->alpha_at == model_planes(s->model));
 	for (int i = 0; i < model_planes(s->model) + s->alpha; i++) {
 		if (is_plain(s, i))
 			continue;
+		u->as_they_are = false;
 		uint16_t *table = u->meaning[i] = arena_block(a, sizeof *table << s->bits, err);
 		if (!table)
 			return false;
@@ -315,6 +318,10 @@ void tiff_unpack(const struct tiff_unpacker *u, const struct tiff_run *run, stru
 		return;
 	}
 	size_t first = (size_t)run->x * tiff_samples_together(s);
+	if (u->as_they_are) {
+		image_put_part(out, run->to_x, run->to_y, row_at(s, run) + first, run->n, s->n);
+		return;
+	}
 	for (int i = 0; i < image_planes(out); i++) {
 		if (s->separate && i != run->plane)
 			continue;

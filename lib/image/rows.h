@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef IMAGE_ROWS_H
+#define IMAGE_ROWS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Loops over rows of 8-bit samples that every picture goes through. rows.c is compiled once for each instruction set
+ * (CMakeLists.txt); all give the same bytes.
+ */
+struct rows {
+	/* n pixels of interleaved channels to planes, and back; channels is 3 or 4. */
+	void (*split)(const uint8_t *restrict from, uint32_t n, int channels, uint8_t *const to[]);
+	void (*join)(const uint8_t *const from[], uint32_t n, int channels, uint8_t *restrict to);
+	/* In place (JFIF, BT.601). */
+	void (*rgb_to_ycc)(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, uint32_t n);
+	void (*ycc_to_rgb)(uint8_t *restrict y, uint8_t *restrict cb, uint8_t *restrict cr, uint32_t n);
+	/* Each sample of `to` is the mean of two neighbours of both rows, rounded; to may be a. */
+	void (*halve)(const uint8_t *a, const uint8_t *b, uint32_t n, uint8_t *to);
+};
+
+extern const struct rows rows_plain, rows_avx2;
+
+/* For the processor that this runs on. */
+const struct rows *rows_fastest(void);
+
+/* The JFIF matrices with 16 fraction bits. */
+#define ROWS_FIX(x) ((int)((x) * 65536 + ((x) < 0 ? -0.5 : 0.5)))
+#define ROWS_HALF 32768
+#define ROWS_LUMA(r, g, b) ((ROWS_FIX(0.299) * (r) + ROWS_FIX(0.587) * (g) + ROWS_FIX(0.114) * (b) + ROWS_HALF) >> 16)
+
+#endif
