@@ -3,7 +3,8 @@
 
 Each has start(workload), which is None where it cannot do that, else a run of it:
 
-    run.measure(n)   does the workload n times: Figures for one request
+    run.measure(n)   does the workload n times: Figures for one request; the peak is the process's own so far, which in the
+                     first Figures is that of this workload alone
     run.answer       the bytes of its last answer, where the workload is a single request
 """
 import http.client
@@ -30,18 +31,18 @@ class ContestantError(Exception):
 
 # --- servers ---
 
-def cpu_ns(pids):
-    return sum(int(p.read_text().split()[0]) for pid in pids for p in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+def cpu_ns(pid):
+    return sum(int(p.read_text().split()[0]) for p in Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
 
 def is_idle(pid):
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S"
 
 
-def settle(pids):
+def settle(pid):
     """An answer is out before the worker has put all away."""
     end = time.monotonic() + 2
-    while not all(map(is_idle, pids)) and time.monotonic() < end:
+    while not is_idle(pid) and time.monotonic() < end:
         time.sleep(0.0005)
 
 
@@ -51,10 +52,11 @@ def peak_kb(pid):
 
 
 class Server:
-    """name, port, and pids(): those whose time counts. target(workload, ask) gives the path, or None."""
+    """pid() is the process whose time counts, renew() has another one in its place. target(workload, ask) gives the path,
+    or None."""
 
-    def __init__(self, name, port, pids, target):
-        self.name, self.port, self.pids, self.target = name, port, pids, target
+    def __init__(self, name, port, pid, renew, target):
+        self.name, self.port, self.pid, self.renew, self.target = name, port, pid, renew, target
         self.connection = None
 
     def get(self, path):
@@ -77,6 +79,7 @@ class Server:
         targets = [self.target(workload, ask) for ask in workload.asks or [None]]
         if None in targets:
             return None
+        self.renew()
         status, body = self.get(targets[0])
         return ServerRun(self, targets, body) if status == 200 else None
 
@@ -88,11 +91,14 @@ class ServerRun:
         self.server, self.targets, self.answer = server, targets, answer
 
     def measure(self, n):
-        pids = self.server.pids()
-        for pid in pids:
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
-        settle(pids)
-        cpu, wall, sizes = cpu_ns(pids), time.monotonic(), 0
+        try:
+            return self.measure_process(n, self.server.pid())
+        except (FileNotFoundError, ProcessLookupError):
+            raise ContestantError(f"{self.server.name}'s process has ended") from None
+
+    def measure_process(self, n, pid):
+        settle(pid)
+        cpu, wall, sizes = cpu_ns(pid), time.monotonic(), 0
         for _ in range(n):
             for target in self.targets:
                 status, self.answer = self.server.get(target)
@@ -100,12 +106,9 @@ class ServerRun:
                 if status != 200:
                     raise ContestantError(f"{self.server.name} answered {status} to {target}")
         wall = time.monotonic() - wall
-        settle(pids)
-        if pids != self.server.pids():
-            raise ContestantError(f"a process of {self.server.name} has ended")
+        settle(pid)
         requests = n * len(self.targets)
-        return Figures((cpu_ns(pids) - cpu) / 1e6 / requests, wall * 1e3 / requests, max(map(peak_kb, pids)) / 1024,
-                       sizes / requests)
+        return Figures((cpu_ns(pid) - cpu) / 1e6 / requests, wall * 1e3 / requests, peak_kb(pid) / 1024, sizes / requests)
 
 
 # --- programs ---

@@ -24,15 +24,6 @@ static double milliseconds(clockid_t clock)
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-static void forget_peak(void)
-{
-	FILE *f = fopen("/proc/self/clear_refs", "w");
-	if (f) {
-		fputs("5", f);
-		fclose(f);
-	}
-}
-
 static long peak_kb(void)
 {
 	char line[200];
@@ -64,7 +55,6 @@ void loop(void (*job)(void *user, struct result *out), void *user)
 			die("how many times?");
 		path += strspn(path, " ");
 		path[strcspn(path, "\n")] = 0;
-		forget_peak();
 		double cpu = milliseconds(CLOCK_PROCESS_CPUTIME_ID), wall = milliseconds(CLOCK_MONOTONIC);
 		for (long i = 0; i < n; i++)
 			job(user, &r);

@@ -8,8 +8,8 @@
  * What the programs that scripts/bench compares Lorikeet with share: a warm process that repeats one job.
  *
  * loop() reads lines "N" or "N FILE" from standard input, does the job N times, and answers each line with
- * "CPU_MS WALL_MS PEAK_KB BYTES": per job, but for the peak of resident memory since the line before. With FILE the last
- * result is written there. Ends with the input.
+ * "CPU_MS WALL_MS PEAK_KB BYTES": per job, but for the peak of resident memory so far. With FILE the last result is written
+ * there. Ends with the input.
  */
 struct result {
 	const unsigned char *at;       /* belongs to the job */

@@ -105,6 +105,13 @@ class Peer:
         if self.process.poll() is not None:
             raise PeerError(f"iipsrv ended with {self.process.returncode}")
 
+    def pid(self):
+        return self.process.pid
+
+    def renew(self):
+        self.stop()
+        self.start()
+
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.terminate()

@@ -16,8 +16,8 @@ COLOURS = {"floor": "#777777", "library": "#bbbbbb", "lorikeet": "#d02030", "iip
 HEADS = ["workload", *NAMES, "lorikeet : floor", "iipimage : lorikeet", "MagickWand : lorikeet", "dB: best", "lorikeet", "iipimage",
          "MagickWand"]
 ABOUT = """\
-CPU ms / wall ms / peak MB of one request, {how}. Wall of lorikeet and iipimage is through nginx. An
-idle worker of lorikeet holds {idle} MB.
+CPU ms / wall ms / peak MB of one request, {how}. Wall of lorikeet and iipimage is through nginx; the peak
+is that of a fresh process. An idle worker of lorikeet holds {idle} MB.
 - floor: the least that the codecs' libraries need to get the samples and to encode as many as the answer has.
 - library: libtiff to RGB, and encoded; for JP2, OpenJPEG's decode alone.
 - dB: PSNR of luma against a float reference; best is the reference itself in the answer's encoding.

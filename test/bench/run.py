@@ -33,14 +33,15 @@ def start_all(found, field):
 
 
 def measure(runs, requests, rounds):
-    """{(workload, contestant): [Figures of each round]}; the contestants take turns."""
+    """{(workload, contestant): [Figures of each round]}; the contestants take turns. Peaks are those of fresh processes."""
     figures = {key: [] for key in runs}
     for number in range(1, rounds + 1):
         print(f"round {number} of {rounds}", flush=True)
         for key, (run, first) in runs.items():
             ms = first.wall_ms * requests[key[0]]
             if ms < SLOW_MS or number <= SLOW_ROUNDS:
-                figures[key].append(run.measure(min(max(int(ROUND_MS / ms), 1), MOST)))
+                got = run.measure(min(max(int(ROUND_MS / ms), 1), MOST))
+                figures[key].append(got._replace(peak_mb=first.peak_mb))
     return figures
 
 
@@ -83,7 +84,7 @@ def run(words, folder):
             raise BenchError(f"no workload is called {words.only}")
         programs = contestants.programs(folder)
         with Servers(folder, found[0].master.folder) as servers:
-            idle_mb = contestants.peak_kb(servers.all[0].pids()[0]) / 1024
+            idle_mb = contestants.peak_kb(servers.worker()) / 1024
             field = programs + servers.all
             runs = start_all(found, field)
             lacking = [w.name for w in found if (w.name, "lorikeet") not in runs]
