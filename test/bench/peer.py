@@ -37,7 +37,7 @@ class PeerError(Exception):
 def run(*words, **more):
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, **more)
     if done.returncode:
-        raise PeerError(f"{words[0]}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+        raise PeerError(f"{words[0]}: " + ((done.stderr or done.stdout).strip().splitlines() or ["no reason given"])[-1])
     return done.stdout
 
 

@@ -21,7 +21,7 @@ LUMA_LOSS, CHROMA_LOSS = 0.3, 1.0
 # What is nearer than this is rounding.
 ENOUGH = {"png": 50}
 # What is farther is not the same picture.
-SAME = 20
+SAME = 15
 QUALITY = {"jpg": {"format": "JPEG", "quality": 85, "subsampling": 2}, "webp": {"format": "WEBP", "quality": 80, "method": 3},
            "png": {"format": "PNG"}}
 
@@ -145,9 +145,9 @@ def psnr(got, wanted):
 
 
 def distances(got, wanted):
-    """PSNR of luma, and of chroma together."""
+    """PSNR of luma, and of chroma together; None for a picture of another size."""
     if got.shape != wanted.shape:
-        return 0.0, 0.0
+        return None
     return psnr(got[..., 0], wanted[..., 0]), psnr(got[..., 1:], wanted[..., 1:])
 
 
@@ -166,9 +166,12 @@ def faults(workload, found):
     """What is wrong with judged answers."""
     enough = ENOUGH.get(workload.ask.format, 1000)
     for name, got in found.items():
-        if got[0] < SAME:
+        if got and got[0] < SAME:
             yield f"{workload.name}: {name} shows another picture ({got[0]:.1f} dB)"
         if name != "lorikeet":
+            continue
+        if not got:
+            yield f"{workload.name}: Lorikeet's answer has another size"
             continue
         for what, value, best, loss in zip(("luma", "chroma"), got, found["best"], (LUMA_LOSS, CHROMA_LOSS)):
             if value < min(best - loss, enough):

@@ -82,7 +82,7 @@ class Results:
                     cpu = [f.cpu_ms for f in got]
                     rest = [round(self.median(w, name, field), 3) for field in ("wall_ms", "peak_mb", "bytes")]
                     to.writerow([w.name, w.title, name, *(round(v, 4) for v in (statistics.median(cpu), min(cpu), max(cpu))),
-                                 *rest, *(round(v, 2) for v in self.judged.get(w.name, {}).get(name, ()))])
+                                 *rest, *(round(v, 2) for v in self.judged.get(w.name, {}).get(name) or ())])
         return out.getvalue()
 
     def json(self):

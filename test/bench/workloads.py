@@ -73,7 +73,8 @@ class Workload:
 
 
 def fitting(master, w):
-    return w, max(1, round(master.height * w / master.width + 1e-9))
+    """Half up, as the protocol has it."""
+    return w, (2 * master.height * w + master.width) // (2 * master.width)
 
 
 def aligned_tile(master, side, scale):
@@ -185,9 +186,10 @@ def further(m):
 
 
 def select(found, only):
-    """Those whose names are in the list, or begin with a word of it and a slash, an x or a letter."""
+    """Those that a word names, with or without the master; W5 stands for W5x4, W5r and so on too."""
     if not only:
         return found
+
     def wanted(name):
         short = name.split("/")[0]
         return any(word in (name, short) or (word[0] == "W" and short.startswith(word)) for word in only)
