@@ -30,7 +30,10 @@ def reachable(images, folder):
         check_worker_can_pass(images)
         return images
     except StackError:
-        return shutil.copytree(images, Path(folder, "images"))
+        copy = shutil.copytree(images, Path(folder, "images"))
+        for path in (copy, *copy.iterdir()):
+            path.chmod(0o755 if path == copy else 0o644)
+        return copy
 
 
 class Servers:
