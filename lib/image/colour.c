@@ -43,16 +43,10 @@ uint8_t colour_luma(uint8_t r, uint8_t g, uint8_t b)
 
 static void keep_luma(struct image *image)
 {
-	struct plane *p = image->plane;
-	for (uint32_t y = 0; y < p[0].h; y++) {
-		uint8_t *a = p[0].at + y * p[0].stride, *b = p[1].at + y * p[1].stride,
-			*c = p[2].at + y * p[2].stride;
-		for (uint32_t x = 0; x < p[0].w; x++)
-			a[x] = colour_luma(a[x], b[x], c[x]);
-	}
+	each_row(image, rows_fastest()->to_luma);
 	image->model = MODEL_GRAY;
 	image->n = 1;
-	p[1] = p[3];
+	image->plane[1] = image->plane[3];
 }
 
 bool colour_level(struct arena *a, struct image *image, struct error *err)

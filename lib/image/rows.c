@@ -74,6 +74,12 @@ static void join(const uint8_t *const from[], uint32_t n, int channels, uint8_t 
 		join4(from[0], from[1], from[2], from[3], n, to);
 }
 
+static void to_luma(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		r[i] = (uint8_t)ROWS_LUMA(r[i], g[i], b[i]);
+}
+
 /* No sum leaves 0 to 255: chroma is rounded so that 127.5 stays below. */
 static void rgb_to_ycc(uint8_t *restrict p, uint8_t *restrict q, uint8_t *restrict s, uint32_t n)
 {
@@ -115,4 +121,4 @@ static void halve(const uint8_t *a, const uint8_t *b, uint32_t n, uint8_t *to)
 	}
 }
 
-const struct rows ROWS = {split, join, rgb_to_ycc, ycc_to_rgb, halve};
+const struct rows ROWS = {split, join, to_luma, rgb_to_ycc, ycc_to_rgb, halve};

@@ -13,7 +13,8 @@ struct rows {
 	/* n pixels of interleaved channels to planes, and back; channels is 3 or 4. */
 	void (*split)(const uint8_t *restrict from, uint32_t n, int channels, uint8_t *const to[]);
 	void (*join)(const uint8_t *const from[], uint32_t n, int channels, uint8_t *restrict to);
-	/* In place (JFIF, BT.601). */
+	/* In place (JFIF, BT.601); to_luma leaves it in r. */
+	void (*to_luma)(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, uint32_t n);
 	void (*rgb_to_ycc)(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, uint32_t n);
 	void (*ycc_to_rgb)(uint8_t *restrict y, uint8_t *restrict cb, uint8_t *restrict cr, uint32_t n);
 	/* Each sample of `to` is the mean of two neighbours of both rows, rounded; to may be a. */
