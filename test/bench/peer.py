@@ -9,8 +9,9 @@ import subprocess
 from stack import REPO, WORKER_USER, can_connect, end_within, wait_for
 
 FOLDER = REPO / "build/bench/peer"
+ROOT = FOLDER / "root"
 PACKAGE = "iipimage-server"
-PROGRAM = FOLDER / "root/usr/lib/iipimage-server/iipsrv.fcgi"
+PROGRAM = "usr/lib/iipimage-server/iipsrv.fcgi"
 # All that is asked for is worked for: no tiles are kept. As Lorikeet: quality 85, one thread, all of a JP2's layers.
 SETTINGS = {"URI_MAP": "iiif=>IIIF", "JPEG_QUALITY": "85", "MAX_IMAGE_CACHE_SIZE": "0", "MAX_CVT": "20000", "MAX_LAYERS": "-1",
             "OMP_NUM_THREADS": "1", "VERBOSITY": "0", "ALLOW_UPSCALING": "0"}
@@ -41,13 +42,12 @@ def run(*words, **more):
     return done.stdout
 
 
-def libraries():
-    found = [str(p) for p in FOLDER.glob("root/usr/lib/*-linux-gnu")]
-    return {**os.environ, "LD_LIBRARY_PATH": ":".join(found)}
+def libraries(root):
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join(str(p) for p in root.glob("usr/lib/*-linux-gnu"))}
 
 
 def missing():
-    return "not found" in run("ldd", PROGRAM, env=libraries())
+    return "not found" in run("ldd", ROOT / PROGRAM, env=libraries(ROOT))
 
 
 def is_installed(package):
@@ -59,13 +59,13 @@ def unpack(package):
     """Returns the libraries that it depends on."""
     run("apt-get", "-q", "download", package, cwd=FOLDER)
     archive = next(FOLDER.glob(f"{package}_*.deb"))
-    run("dpkg", "-x", archive, FOLDER / "root")
+    run("dpkg", "-x", archive, ROOT)
     return re.findall(r"(?:^|[ ,])(lib[a-z0-9.+-]+)", run("dpkg-deb", "-f", archive, "Depends"))
 
 
 def fetch():
     """Raises PeerError where the package cannot be had."""
-    if PROGRAM.exists() and not missing():
+    if (ROOT / PROGRAM).exists() and not missing():
         return
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
@@ -87,6 +87,7 @@ class Peer:
 
     def __init__(self, stack, images):
         self.stack, self.images = stack, images
+        self.root = stack.folder / "peer"    # a copy, which its user can reach
         self.process = None
 
     @property
@@ -94,13 +95,15 @@ class Peer:
         return self.stack.socket("iip")
 
     def start(self):
-        words = ["setpriv", "--pdeathsig", "TERM", "spawn-fcgi", "-n", "-s", self.socket, "-M", "0660", "--", PROGRAM]
+        if not self.root.exists():
+            shutil.copytree(ROOT, self.root)
+        words = ["setpriv", "--pdeathsig", "TERM", "spawn-fcgi", "-n", "-s", self.socket, "-M", "0660", "--", self.root / PROGRAM]
         if self.stack.root:
             user = pwd.getpwnam(WORKER_USER)
             words[1:1] = ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--init-groups"]
         self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/",
                                         stderr=subprocess.DEVNULL, start_new_session=True,
-                                        env={**libraries(), **SETTINGS, "FILESYSTEM_PREFIX": f"{self.images}/"})
+                                        env={**libraries(self.root), **SETTINGS, "FILESYSTEM_PREFIX": f"{self.images}/"})
         wait_for("iipsrv", 10, lambda: self.process.poll() is not None or can_connect(self.socket))
         if self.process.poll() is not None:
             raise PeerError(f"iipsrv ended with {self.process.returncode}")
