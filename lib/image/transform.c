@@ -12,6 +12,8 @@
  */
 #include "transform.h"
 
+#include <math.h>
+
 #include "colour.h"
 #include "rows.h"
 
@@ -112,17 +114,34 @@ static void transpose(const struct plane *in, struct plane *out)
 		}
 }
 
+/* Where output samples are input samples, row by row: these where they are, with the room behind each row to pad it to a
+ * whole block. */
+static bool view(const struct plane *in, struct axis across, struct axis down, struct plane *out)
+{
+	double x = (across.start - in->x) / in->dx, y = (down.start - in->y) / in->dy;
+	bool same = fabs(across.step - in->dx) < 1e-9 * in->dx && fabs(down.step - in->dy) < 1e-9 * in->dy &&
+		    fabs(x - round(x)) < 1e-6 && fabs(y - round(y)) < 1e-6;
+	uint64_t left = (uint64_t)fmax(0, round(x)), top = (uint64_t)fmax(0, round(y));
+	if (!same || round(x) < 0 || round(y) < 0 || left + across.n > in->w || top + down.n > in->h ||
+	    left + ((uint64_t)across.n + 7) / 8 * 8 > in->stride)
+		return false;
+	*out = (struct plane){.at = in->at + top * in->stride + left, .w = across.n, .h = down.n, .stride = in->stride};
+	return true;
+}
+
 static bool make_plane(struct arena *a, const struct plane *in, const struct grid *g, uint32_t sub_x,
 		       uint32_t sub_y, enum filter filter, struct plane *out, struct error *err)
 {
 	struct axis across = coarser(g->across, sub_x), down = coarser(g->down, sub_y);
 	struct plane lying;
-	if (!g->swap)
-		return plane_alloc(a, out, across.n, down.n, err) &&
-		       resample(a, in, across, down, filter, out, err);
-	if (!plane_alloc(a, &lying, across.n, down.n, err) ||
-	    !plane_alloc(a, out, down.n, across.n, err) ||
-	    !resample(a, in, across, down, filter, &lying, err))
+	if (!g->swap && view(in, across, down, out))
+		return true;
+	struct plane *flat = g->swap ? &lying : out;
+	bool ok = plane_alloc(a, flat, across.n, down.n, err) && resample(a, in, across, down, filter, flat, err);
+	arena_drop_block(a, in->at);
+	if (!ok || !g->swap)
+		return ok;
+	if (!plane_alloc(a, out, down.n, across.n, err))
 		return false;
 	transpose(&lying, out);
 	arena_drop_block(a, lying.at);

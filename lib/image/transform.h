@@ -30,7 +30,7 @@ struct wants transform_wants(const struct plan *plan, const struct picture *p,
 bool transform_leaves_turning(const struct plan *plan);
 
 /*
- * in is sRGB or gray (colour.h). out gets planes of its own, of plan->out_w x plan->out_h; of plan->w x plan->h where
+ * in is sRGB or gray (colour.h), and used up: its planes are given back, or become out's. out gets planes of plan->out_w x plan->out_h; of plan->w x plan->h where
  * turning is left. Chroma comes as the layout's if both are MODEL_YCC, else at luma's resolution; the model stays.
  */
 bool transform(struct arena *a, const struct image *in, const struct plan *plan,

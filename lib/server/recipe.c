@@ -241,8 +241,6 @@ static bool make_picture(struct arena *a, const struct recipe *r, struct stopwat
 		alpha_multiply(&decoded);
 	stopwatch_lap(watch, STAGE_COLOUR);
 	ok = ok && transform(a, &decoded, plan, p, (enum filter)c->filter, r->work, picture, err);
-	for (int i = 0; ok && i < image_planes(&decoded); i++)
-		arena_drop_block(a, decoded.plane[i].at);
 	ok = ok && finish_picture(a, r, picture, err);
 	if (ok && r->rule->colour == COLOUR_KEEP) {
 		picture->icc = decoded.icc;
