@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 
 #define CHUNK_BYTES 16384
-#define HEAP_MOST_BYTES ((size_t)1 << 20)   /* larger blocks go back to the system */
-#define HEAP_KEPT_BYTES (8 << 20)
+#define HEAP_MOST_BYTES ((size_t)8 << 20)   /* larger blocks go back to the system */
+#define HEAP_KEPT_BYTES (16 << 20)
 #define ALIGN(n) (((n) + 15) & ~(size_t)15)
 
 struct chunk {

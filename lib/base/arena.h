@@ -12,12 +12,12 @@
  *
  * Calling sequence: arena_open, then alloc/block/defer as often as needed, then arena_close, which
  * runs the deferred undos in reverse order and returns every byte. Error paths therefore are a
- * plain `return false`. Small objects come from chunks; blocks above 1 MiB come straight from the system and
+ * plain `return false`. Small objects come from chunks; blocks above 8 MiB come straight from the system and
  * go back to it. In sanitizer builds every object is a malloc of its own, so that overruns show.
  */
 struct arena;
 
-/* Has malloc keep up to 8 MiB that are free for the next request. For main, before anything else. */
+/* Has malloc keep up to 16 MiB that are free for the next request. For main, before anything else. */
 void arena_tune(void);
 
 struct arena *arena_open(void);

@@ -100,11 +100,15 @@ int dct_eighths(const struct wants *w, double level_step_x, double level_step_y)
 	return n;
 }
 
-void dct_chroma(int eighths, uint8_t *chroma_x, uint8_t *chroma_y)
+bool dct_chroma(const struct wants *w, int eighths, uint8_t *chroma_x, uint8_t *chroma_y)
 {
 	int size = eighths;
 	while (size < 8 && *chroma_x * eighths % (size * 2) == 0 && *chroma_y * eighths % (size * 2) == 0)
 		size *= 2;
+	bool halved = size == 2 * eighths && !w->upsamples && w->chroma_x > 1 && w->chroma_y > 1;
+	if (halved)
+		return true;
 	*chroma_x = (uint8_t)(*chroma_x * eighths / size);
 	*chroma_y = (uint8_t)(*chroma_y * eighths / size);
+	return false;
 }

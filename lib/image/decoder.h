@@ -101,8 +101,11 @@ struct rect decoder_cover_off_grid(const struct picture *p, const struct wants *
  * still has 1.5 times the samples wanted; 8 if none has. Exactly as many is the worst choice. */
 int dct_eighths(const struct wants *w, double level_step_x, double level_step_y);
 
-/* Luma samples per chroma sample in a decode at n eighths: below full scale libjpeg lets chroma keep
- * resolution, by doubling its DCT size as long as that suits both axes. */
-void dct_chroma(int eighths, uint8_t *chroma_x, uint8_t *chroma_y);
+/*
+ * Luma samples per chroma sample in a decode at n eighths, in place. Below full scale libjpeg lets chroma keep
+ * resolution, by doubling its DCT size as long as that suits both axes; where that was done once, and chroma is wanted at
+ * half of luma's resolution or less, it is halved as it comes: true.
+ */
+bool dct_chroma(const struct wants *w, int eighths, uint8_t *chroma_x, uint8_t *chroma_y);
 
 #endif

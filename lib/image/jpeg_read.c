@@ -26,6 +26,7 @@
 #include "jpeg_reader.h"
 #include "metadata.h"
 #include "resample.h"
+#include "rows.h"
 
 /* A multiple of every number of luma lines that a chroma line can stand for. */
 #define LINES_ALIGN 12
@@ -34,6 +35,7 @@ struct jpeg_file {
 	enum model model;              /* of the planes */
 	bool progressive;
 	bool whole_ratios;
+	bool equal_chroma;             /* both chroma components have the same resolution */
 	bool interleaved;              /* all components come in full resolution */
 	bool inverted;                 /* four inks as Adobe writes them: 255 is none */
 	bool ycck;                     /* the first three of them are YCbCr of what C, M and Y leave of the light */
@@ -68,6 +70,9 @@ static bool read_kind(struct jpeg_decompress_struct *j, struct jpeg_file *file, 
 	}
 	file->progressive = jpeg_has_multiple_scans(j);
 	file->whole_ratios = jpeg_has_whole_ratios(j);
+	const jpeg_component_info *c = j->comp_info;
+	file->equal_chroma = file->model == MODEL_YCC && file->whole_ratios && c[1].h_samp_factor == c[2].h_samp_factor &&
+			     c[1].v_samp_factor == c[2].v_samp_factor;
 	/* Luma or cyan, and R, G and B, are what everything else is measured by. */
 	bool measures = true;
 	for (int i = 0; i < (file->model == MODEL_RGB ? j->num_components : 1); i++)
@@ -156,19 +161,32 @@ static bool jpeg_open(struct arena *a, uint32_t page, struct picture *p, struct 
 	return ok;
 }
 
+static bool is_planar(const struct picture *p)
+{
+	const struct jpeg_file *file = p->codec;
+	return !file->interleaved && (file->model == MODEL_YCC || file->model == MODEL_CMYK);
+}
+
+static bool halves_chroma(const struct picture *p, const struct wants *w, int n)
+{
+	const struct jpeg_file *file = p->codec;
+	uint8_t x = p->facts.chroma_x, y = p->facts.chroma_y;
+	return is_planar(p) && file->equal_chroma && dct_chroma(w, n, &x, &y);
+}
+
 /* The read at n eighths, in samples of the scaled luma: what must be covered. */
 static struct rect scaled_cover(const struct picture *p, const struct wants *w, int n)
 {
 	const struct jpeg_file *file = p->codec;
-	bool planar = !file->interleaved && (file->model == MODEL_YCC || file->model == MODEL_CMYK);
+	bool planar = is_planar(p);
 	struct wants wants = *w;
 	double d = 8.0 / n;
 	uint8_t sub_x = p->facts.chroma_x, sub_y = p->facts.chroma_y;
-	dct_chroma(n, &sub_x, &sub_y);
 	if (file->model == MODEL_CMYK) {
 		wants.upsamples = true;
 		wants.gray = false;
 	}
+	dct_chroma(&wants, n, &sub_x, &sub_y);
 	struct rect full = decoder_cover(p, &wants, d, d, planar ? sub_x : 0, planar ? sub_y : 0);
 	uint32_t right = full.x + full.w, bottom = full.y + full.h;
 	uint32_t num = (uint32_t)n;
@@ -225,37 +243,35 @@ static void map_plane(struct plane *p, const struct jpeg_decompress_struct *j, i
 }
 
 static bool alloc_raw_planes(struct arena *a, struct jpeg_decompress_struct *j, struct image *out,
-			     uint32_t lines, double scale, uint8_t **spill, struct error *err)
+			     uint32_t lines, double scale, bool halves, struct error *err)
 {
-	uint32_t widest = 0;
 	uint32_t per_call = (uint32_t)(j->max_v_samp_factor * j->min_DCT_scaled_size);
 	uint32_t calls = (lines + per_call - 1) / per_call;
-	for (int i = 0; i < j->num_components; i++) {
+	for (int i = 0; i < out->n; i++) {
 		const jpeg_component_info *c = &j->comp_info[i];
-		uint32_t w = (uint32_t)c->width_in_blocks * (uint32_t)c->DCT_scaled_size;
-		widest = w > widest ? w : widest;
-		if (i >= out->n)
-			continue;
 		struct plane *p = &out->plane[i];
+		uint32_t part = halves && i ? 2 : 1;
+		uint32_t w = (uint32_t)c->width_in_blocks * (uint32_t)c->DCT_scaled_size;
 		uint32_t h = calls * (uint32_t)(c->v_samp_factor * c->DCT_scaled_size);
-		if (!plane_alloc(a, p, w, h, err))
+		uint32_t most = (c->downsampled_height + part - 1) / part;
+		if (!plane_alloc(a, p, (w + part - 1) / part, (h + part - 1) / part, err))
 			return false;
 		map_plane(p, j, i, scale);
-		p->w = c->downsampled_width;
-		if (h > c->downsampled_height)
-			p->h = c->downsampled_height;
+		p->dx *= part;
+		p->dy *= part;
+		p->w = (c->downsampled_width + part - 1) / part;
+		if (p->h > most)
+			p->h = most;
 	}
-	*spill = arena_alloc(a, (size_t)widest + 64);
 	return true;
 }
 
 /* From the top, all columns. */
 static bool read_planes_raw(struct arena *a, struct jpeg_reader *r, struct image *out, uint32_t lines,
-			    double scale, struct error *err)
+			    double scale, bool halves, struct error *err)
 {
 	struct jpeg_decompress_struct *j = &r->j;
 	struct plane to[JPEG_COMPONENTS] = {0};
-	uint8_t *spill;
 
 	j->raw_data_out = TRUE;
 	if (out->n == 1)
@@ -264,13 +280,15 @@ static bool read_planes_raw(struct arena *a, struct jpeg_reader *r, struct image
 	jpeg_check_whole(r);
 	if (lines > j->output_height)
 		lines = j->output_height;
-	if (!alloc_raw_planes(a, j, out, lines, scale, &spill, err))
+	if (!alloc_raw_planes(a, j, out, lines, scale, halves, err))
 		return false;
 	for (int i = 0; i < out->n; i++) {
 		to[i] = out->plane[i];
-		to[i].h = UINT32_MAX;
+		/* Block rows end behind the last row, in what is allocated; halved ones do not. */
+		if (!halves || !i)
+			to[i].h = UINT32_MAX;
 	}
-	jpeg_read_raw(r, j->num_components, to, spill, lines);
+	jpeg_read_raw(r, j->num_components, to, halves, lines);
 	return true;
 }
 
@@ -320,9 +338,27 @@ static bool alloc_cropped_planes(struct arena *a, const struct jpeg_decompress_s
 	return true;
 }
 
+/* In place, as jpeg_read_raw does. */
+static void halve_plane(struct plane *p)
+{
+	uint32_t w = p->w, h = p->h;
+	for (uint32_t y = 0; y < h; y += 2) {
+		uint8_t *above = p->at + y * p->stride, *below = y + 1 < h ? above + p->stride : above;
+		if (w % 2)
+			above[w] = above[w - 1];
+		if (w % 2)
+			below[w] = below[w - 1];
+		rows_fastest()->halve(above, below, (w + 1) / 2, p->at + y / 2 * p->stride);
+	}
+	p->w = (w + 1) / 2;
+	p->h = (h + 1) / 2;
+	p->dx *= 2;
+	p->dy *= 2;
+}
+
 /* The part s of the scaled image, by crop and skip. */
 static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, const struct jpeg_file *file,
-				struct image *out, struct rect s, double scale, struct error *err)
+				struct image *out, struct rect s, double scale, bool halves, struct error *err)
 {
 	struct jpeg_decompress_struct *j = &r->j;
 	int sub_x[JPEG_COMPONENTS], sub_y[JPEG_COMPONENTS];
@@ -331,11 +367,12 @@ static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, const st
 	jpeg_start_decompress(j);
 	jpeg_check_whole(r);
 
-	JDIMENSION x = s.x, w = s.w;
+	/* To the end of a pair of samples. */
+	JDIMENSION x = s.x, w = s.w + (halves && (s.x + s.w) % 2);
 	if (x + w > j->output_width)
 		w = j->output_width - x;
 	jpeg_crop_scanline(j, &x, &w);
-	uint32_t y = s.y - s.y % LINES_ALIGN, bottom = s.y + s.h;
+	uint32_t y = s.y - s.y % LINES_ALIGN, bottom = s.y + s.h + (halves && (s.y + s.h) % 2);
 	if (bottom > j->output_height)
 		bottom = j->output_height;
 	if (!alloc_cropped_planes(a, j, file->interleaved, (struct rect){x, y, w, bottom - y}, scale, out, sub_x, sub_y,
@@ -358,6 +395,8 @@ static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, const st
 		if (wanted)
 			split_line(line, out->n, sub_x, out, row);
 	}
+	for (int i = 1; halves && i < out->n; i++)
+		halve_plane(&out->plane[i]);
 	return true;
 }
 
@@ -393,6 +432,7 @@ static bool read_file(struct arena *a, struct jpeg_reader *r, const struct pictu
 	int eighths = dct_eighths(w, 1, 1);
 	double scale = 8.0 / eighths;
 	struct rect s = scaled_cover(p, w, eighths);
+	bool halves = halves_chroma(p, w, eighths);
 
 	r->source = p->source;
 	r->recover = w->recover;
@@ -417,8 +457,8 @@ static bool read_file(struct arena *a, struct jpeg_reader *r, const struct pictu
 	out->icc_bytes = p->icc_bytes;
 
 	bool ok = is_raw(p, &s, eighths)
-		       ? read_planes_raw(a, r, out, s.y + s.h, scale, err)
-		       : read_planes_cropped(a, r, file, out, s, scale, err);
+		       ? read_planes_raw(a, r, out, s.y + s.h, scale, halves, err)
+		       : read_planes_cropped(a, r, file, out, s, scale, halves, err);
 	if (ok)
 		jpeg_check_whole(r);
 	return ok && (file->model != MODEL_CMYK || make_cmyk(a, file, out, err));

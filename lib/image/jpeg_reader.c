@@ -5,6 +5,7 @@
 
 #include "../base/deadline.h"
 #include "../base/log.h"
+#include "rows.h"
 
 /* Each scan of a progressive file may cost a walk over all its blocks, for a few bytes of file. */
 #define MAX_SCANS 100
@@ -136,6 +137,7 @@ struct jpeg_reader *jpeg_reader_open(struct arena *a, struct error *err)
 {
 	struct jpeg_reader *r = arena_new(a, struct jpeg_reader);
 	r->err = err;
+	r->a = a;
 	r->j.err = jpeg_std_error(&r->errors);
 	r->errors.error_exit = on_error;
 	r->errors.emit_message = on_message;
@@ -186,14 +188,43 @@ void jpeg_sampling(const struct jpeg_decompress_struct *j, uint8_t *x, uint8_t *
 	}
 }
 
-void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], uint8_t *spill,
-		   uint32_t lines)
+#define MOST_ROWS (4 * DCTSIZE)   /* of a block row */
+
+/* A block row, taken in at full resolution. */
+static void halve_rows(const jpeg_component_info *c, JSAMPROW rows[], uint32_t block_row, const struct plane *to)
+{
+	uint32_t height = (uint32_t)(c->v_samp_factor * c->DCT_scaled_size), w = c->downsampled_width;
+	for (uint32_t k = 0; k < height; k += 2) {
+		uint32_t row = block_row * height + k;
+		JSAMPROW above = rows[k], below = row + 1 < c->downsampled_height ? rows[k + 1] : above;
+		if (row / 2 >= to->h || row >= c->downsampled_height)
+			return;
+		/* What lies behind the edge is of no meaning. */
+		above[w] = w % 2 ? above[w - 1] : above[w];
+		below[w] = w % 2 ? below[w - 1] : below[w];
+		rows_fastest()->halve(above, below, (w + 1) / 2, to->at + row / 2 * to->stride);
+	}
+}
+
+static uint32_t width_of(const jpeg_component_info *c)
+{
+	return (uint32_t)c->width_in_blocks * (uint32_t)c->DCT_scaled_size;
+}
+
+void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], bool halves, uint32_t lines)
 {
 	struct jpeg_decompress_struct *j = &r->j;
-	/* A block row is at most 4 x 8 lines high. */
-	JSAMPROW rows[JPEG_COMPONENTS][4 * DCTSIZE];
+	JSAMPROW rows[JPEG_COMPONENTS][MOST_ROWS];
 	JSAMPARRAY arrays[JPEG_COMPONENTS] = {rows[0], rows[1], rows[2], rows[3]};
 	JDIMENSION per_call = (JDIMENSION)(j->max_v_samp_factor * j->min_DCT_scaled_size);
+	uint32_t widest = 0;
+	for (int i = 0; i < n; i++)
+		widest = width_of(&j->comp_info[i]) > widest ? width_of(&j->comp_info[i]) : widest;
+	size_t stride = (size_t)widest + 64, bytes = halves ? stride * MOST_ROWS * 2 : stride;
+	if (r->spill_bytes < bytes) {
+		r->spill = arena_alloc(r->a, bytes);
+		r->spill_bytes = bytes;
+	}
 
 	for (uint32_t block_row = 0; j->output_scanline < lines; block_row++) {
 		for (int i = 0; i < n; i++) {
@@ -202,11 +233,17 @@ void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], uint8_
 			for (uint32_t k = 0; k < height; k++) {
 				uint32_t row = block_row * height + k;
 				bool has_room = to[i].at && row < to[i].h;
-				rows[i][k] = has_room ? to[i].at + row * to[i].stride : spill;
+				if (halves && i > 0)
+					rows[i][k] = r->spill + ((size_t)(i % 2) * MOST_ROWS + k) * stride;
+				else
+					rows[i][k] = has_room ? to[i].at + row * to[i].stride : r->spill;
 			}
 		}
 		if (jpeg_read_raw_data(j, arrays, per_call) == 0)
 			ERREXIT(j, JERR_INPUT_EOF);
+		for (int i = 1; halves && i < n; i++)
+			if (to[i].at)
+				halve_rows(&j->comp_info[i], rows[i], block_row, &to[i]);
 	}
 }
 

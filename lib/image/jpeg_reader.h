@@ -32,6 +32,9 @@ struct jpeg_reader {
 	uint64_t offset;
 	bool ended;                    /* an end of image was made up where the bytes ran out */
 	unsigned seen;                 /* bit i: component i has been in a scan */
+	struct arena *a;
+	uint8_t *spill;                /* rows that go nowhere, or are halved */
+	size_t spill_bytes;
 	unsigned char buffer[JPEG_READER_BYTES];
 };
 
@@ -50,8 +53,9 @@ void jpeg_check_whole(struct jpeg_reader *r);
 /*
  * Reads raw block rows of n components, until so many luma lines are there. Component i goes to
  * to[i]: there is room for to[i].h rows, each for whole blocks across. Further rows, and components
- * with at == NULL, go to spill.
+ * with at == NULL, are dropped. halves: all but the first come as the means of two by two samples; an odd last one
+ * counts twice.
  */
-void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], uint8_t *spill, uint32_t lines);
+void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], bool halves, uint32_t lines);
 
 #endif

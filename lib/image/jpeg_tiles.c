@@ -7,9 +7,6 @@
 
 struct jpeg_tiles {
 	struct jpeg_reader *r;
-	uint8_t *spill;
-	size_t spill_bytes;
-	struct arena *a;
 };
 
 /* Luma at full resolution, and both chroma components at the same; of other than three, all in full. */
@@ -34,7 +31,6 @@ static void feed(struct jpeg_reader *r, struct str bytes)
 bool jpeg_tiles_open(struct arena *a, struct str tables, bool recover, struct jpeg_tiles **out, struct error *err)
 {
 	struct jpeg_tiles *t = arena_new(a, struct jpeg_tiles);
-	t->a = a;
 	t->r = jpeg_reader_open(a, err);
 	if (!t->r)
 		return false;
@@ -105,12 +101,7 @@ bool jpeg_tiles_read(struct jpeg_tiles *t, const struct jpeg_tile *tile, const s
 	jpeg_start_decompress(j);
 	jpeg_check_whole(t->r);
 
-	size_t widest = (size_t)like->w + 64;
-	if (t->spill_bytes < widest) {
-		t->spill = arena_alloc(t->a, widest);
-		t->spill_bytes = widest;
-	}
-	jpeg_read_raw(t->r, j->num_components, tile->to, t->spill, j->output_height);
+	jpeg_read_raw(t->r, j->num_components, tile->to, tile->halves, j->output_height);
 	jpeg_check_whole(t->r);
 	return true;
 }

@@ -64,6 +64,7 @@ struct touched {
 	struct rect part;              /* of the level's pixels */
 	int eighths;                   /* DCT scale within the level's tiles */
 	uint8_t sub_x, sub_y;          /* luma samples per chroma sample at that scale */
+	bool halves;                   /* chroma, as dct_chroma says */
 	struct rect tiles;             /* columns and rows of them */
 };
 
@@ -99,7 +100,7 @@ static struct touched touch(const struct picture *p, const struct wants *w)
 	t.eighths = choose_eighths(f, l, w);
 	t.sub_x = l->jpeg.chroma_x;
 	t.sub_y = l->jpeg.chroma_y;
-	dct_chroma(t.eighths, &t.sub_x, &t.sub_y);
+	t.halves = dct_chroma(w, t.eighths, &t.sub_x, &t.sub_y) && f->kind.model == MODEL_YCC;
 	double dx = l->dx * 8 / t.eighths, dy = l->dy * 8 / t.eighths;
 	bool ycc = f->kind.model == MODEL_YCC;
 	struct rect r = decoder_cover(p, w, dx, dy, ycc ? t.sub_x : 0, ycc ? t.sub_y : 0);
@@ -229,7 +230,7 @@ static bool read_tile(struct tile_job *j, uint32_t x, uint32_t y, int plane, str
 	uint32_t across = (l->w + l->tile_w - 1) / l->tile_w, down = (l->h + l->tile_h - 1) / l->tile_h;
 	uint32_t index = ((kind->separate ? (uint32_t)tiff_samples_source(kind, plane) * down : 0) + y) * across + x;
 	struct jpeg_stream like = l->jpeg;
-	struct jpeg_tile tile = {.seen_w = at_most(l->tile_w, l->w - x * l->tile_w),
+	struct jpeg_tile tile = {.halves = j->t->halves, .seen_w = at_most(l->tile_w, l->w - x * l->tile_w),
 				 .seen_h = at_most(l->tile_h, l->h - y * l->tile_h)};
 
 	if (!tiff_streams_read(&j->streams, index, tiff_tiles_after(l, j->t->tiles, x, y), UINT64_MAX, &tile.stream, err))
