@@ -8,6 +8,7 @@ Each has start(workload), which is None where it cannot do that, else a run of i
     run.answer       the bytes of its last answer, where the workload is a single request
 """
 import http.client
+import math
 import os
 import subprocess
 import time
@@ -164,6 +165,13 @@ def floor_ask(workload, ask):
     if workload.kind.endswith(".tif"):
         (x, y, w, h), d = place, 2 ** level
         place = (x // d, y // d, -(-(x + w) // d) - x // d, -(-(y + h) // d) - y // d)
+    if workload.kind.endswith(".jp2") and level:
+        # Reduced samples lie between those of the answer: what Lanczos3 reaches is needed too.
+        x, y, w, h = place
+        reach = math.ceil(3 * max(ask.step)) + 2 ** level
+        left, top = max(0, x - reach), max(0, y - reach)
+        place = (left, top, min(workload.master.width, x + w + reach) - left,
+                 min(workload.master.height, y + h + reach) - top)
     return " ".join(map(str, (level, *place, *ask.size)))
 
 
