@@ -187,6 +187,8 @@ static bool write_all(int fd, struct iovec *parts, int n)
 /* As FCGI_STDOUT records, straight from where the bytes are: libfcgi's stream copies them, and writes 8 KiB at a time. */
 static void write_records(const FCGX_Request *r, struct str pieces[], int n_pieces)
 {
+	while (n_pieces && !pieces[n_pieces - 1].n)
+		n_pieces--;
 	while (n_pieces) {
 		FCGI_Header head[RECORDS_AT_ONCE];
 		struct iovec parts[2 * RECORDS_AT_ONCE];
