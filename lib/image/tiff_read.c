@@ -310,7 +310,8 @@ static bool tiff_read(struct arena *a, const struct picture *p, const struct wan
 	tiff_begin(f, err);
 	f->recover = w->recover;
 	*out = (struct image){.model = f->kind.model == MODEL_YCC && w->gray ? MODEL_GRAY : f->kind.model,
-			      .alpha = f->kind.alpha, .icc = p->icc, .icc_bytes = p->icc_bytes};
+			      .alpha = f->kind.alpha, .icc = p->icc, .icc_bytes = p->icc_bytes,
+				.icc_hash = p->icc_hash};
 	out->n = model_planes(out->model);
 	bool ok = is_jpeg(f) ? read_jpeg(a, f, &t, out, err) : tiff_plain_read(a, f, t.level, t.part, out, err);
 	if (!ok)
@@ -322,7 +323,9 @@ static bool tiff_read(struct arena *a, const struct picture *p, const struct wan
 
 static uint64_t tiff_held(const struct picture *p)
 {
-	return tiff_file_bytes(p->codec);
+	const struct tiff_file *f = p->codec;
+	/* libtiff's decoder of old-style JPEG goes on where it was, in the middle of a stream. */
+	return f->kind.compression == COMPRESSION_OJPEG ? UINT64_MAX : tiff_file_bytes(f);
 }
 
 const struct decoder tiff_decoder = {
