@@ -26,7 +26,6 @@
 #include "jpeg_reader.h"
 #include "metadata.h"
 #include "resample.h"
-#include "rows.h"
 
 /* A multiple of every number of luma lines that a chroma line can stand for. */
 #define LINES_ALIGN 12
@@ -288,7 +287,7 @@ static bool read_planes_raw(struct arena *a, struct jpeg_reader *r, struct image
 		if (!halves || !i)
 			to[i].h = UINT32_MAX;
 	}
-	jpeg_read_raw(r, j->num_components, to, halves, lines);
+	jpeg_read_raw(r, j->num_components, to, halves, j->image_width, j->image_height, lines);
 	return true;
 }
 
@@ -343,12 +342,8 @@ static void halve_plane(struct plane *p)
 {
 	uint32_t w = p->w, h = p->h;
 	for (uint32_t y = 0; y < h; y += 2) {
-		uint8_t *above = p->at + y * p->stride, *below = y + 1 < h ? above + p->stride : above;
-		if (w % 2)
-			above[w] = above[w - 1];
-		if (w % 2)
-			below[w] = below[w - 1];
-		rows_fastest()->halve(above, below, (w + 1) / 2, p->at + y / 2 * p->stride);
+		uint8_t *above = p->at + y * p->stride;
+		jpeg_halve(above, y + 1 < h ? above + p->stride : above, w, y / 2, p->at + y / 2 * p->stride);
 	}
 	p->w = (w + 1) / 2;
 	p->h = (h + 1) / 2;
@@ -455,6 +450,7 @@ static bool read_file(struct arena *a, struct jpeg_reader *r, const struct pictu
 	out->n = model_planes(out->model);
 	out->icc = p->icc;
 	out->icc_bytes = p->icc_bytes;
+	out->icc_hash = p->icc_hash;
 
 	bool ok = is_raw(p, &s, eighths)
 		       ? read_planes_raw(a, r, out, s.y + s.h, scale, halves, err)

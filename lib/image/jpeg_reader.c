@@ -190,20 +190,33 @@ void jpeg_sampling(const struct jpeg_decompress_struct *j, uint8_t *x, uint8_t *
 
 #define MOST_ROWS (4 * DCTSIZE)   /* of a block row */
 
-/* A block row, taken in at full resolution. */
-static void halve_rows(const jpeg_component_info *c, JSAMPROW rows[], uint32_t block_row, const struct plane *to)
+void jpeg_halve(uint8_t *above, uint8_t *below, uint32_t w, uint32_t y, uint8_t *to)
 {
-	uint32_t height = (uint32_t)(c->v_samp_factor * c->DCT_scaled_size), w = c->downsampled_width;
+	if (w % 2) {
+		above[w] = above[w - 1];
+		below[w] = below[w - 1];
+	}
+	rows_fastest()->halve(above, below, (w + 1) / 2, 1 + (int)(y % 2), to);
+}
+
+/* A block row, w by h samples of it and of all rows. */
+static void halve_rows(const jpeg_component_info *c, JSAMPROW rows[], uint32_t block_row, uint32_t w, uint32_t h,
+		       const struct plane *to)
+{
+	uint32_t height = (uint32_t)(c->v_samp_factor * c->DCT_scaled_size);
 	for (uint32_t k = 0; k < height; k += 2) {
 		uint32_t row = block_row * height + k;
-		JSAMPROW above = rows[k], below = row + 1 < c->downsampled_height ? rows[k + 1] : above;
-		if (row / 2 >= to->h || row >= c->downsampled_height)
+		if (row / 2 >= to->h || row >= h)
 			return;
-		/* What lies behind the edge is of no meaning. */
-		above[w] = w % 2 ? above[w - 1] : above[w];
-		below[w] = w % 2 ? below[w - 1] : below[w];
-		rows_fastest()->halve(above, below, (w + 1) / 2, to->at + row / 2 * to->stride);
+		jpeg_halve(rows[k], rows[row + 1 < h ? k + 1 : k], w, row / 2, to->at + row / 2 * to->stride);
 	}
+}
+
+/* Samples of a component that so many luma samples have. */
+static uint32_t scaled(uint32_t luma, int factor, int most, int size)
+{
+	uint64_t part = (uint64_t)luma * (unsigned)factor * (unsigned)size, whole = 8 * (uint64_t)most;
+	return (uint32_t)((part + whole - 1) / whole);
 }
 
 static uint32_t width_of(const jpeg_component_info *c)
@@ -211,7 +224,8 @@ static uint32_t width_of(const jpeg_component_info *c)
 	return (uint32_t)c->width_in_blocks * (uint32_t)c->DCT_scaled_size;
 }
 
-void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], bool halves, uint32_t lines)
+void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], bool halves, uint32_t w, uint32_t h,
+		   uint32_t lines)
 {
 	struct jpeg_decompress_struct *j = &r->j;
 	JSAMPROW rows[JPEG_COMPONENTS][MOST_ROWS];
@@ -241,9 +255,12 @@ void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], bool h
 		}
 		if (jpeg_read_raw_data(j, arrays, per_call) == 0)
 			ERREXIT(j, JERR_INPUT_EOF);
-		for (int i = 1; halves && i < n; i++)
+		for (int i = 1; halves && i < n; i++) {
+			const jpeg_component_info *c = &j->comp_info[i];
 			if (to[i].at)
-				halve_rows(&j->comp_info[i], rows[i], block_row, &to[i]);
+				halve_rows(c, rows[i], block_row, scaled(w, c->h_samp_factor, j->max_h_samp_factor, c->DCT_scaled_size),
+					   scaled(h, c->v_samp_factor, j->max_v_samp_factor, c->DCT_scaled_size), &to[i]);
+		}
 	}
 }
 

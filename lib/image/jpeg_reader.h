@@ -50,12 +50,16 @@ void jpeg_sampling(const struct jpeg_decompress_struct *j, uint8_t *x, uint8_t *
 /* After jpeg_start_decompress, and after the last line: jumps if scans, or parts of them, are missing. */
 void jpeg_check_whole(struct jpeg_reader *r);
 
+/* Halves two rows of w samples, for row y of halved ones; an odd last sample counts twice, by the room behind it. */
+void jpeg_halve(uint8_t *above, uint8_t *below, uint32_t w, uint32_t y, uint8_t *to);
+
 /*
  * Reads raw block rows of n components, until so many luma lines are there. Component i goes to
  * to[i]: there is room for to[i].h rows, each for whole blocks across. Further rows, and components
- * with at == NULL, are dropped. halves: all but the first come as the means of two by two samples; an odd last one
- * counts twice.
+ * with at == NULL, are dropped. halves: all but the first come as the means of two by two samples, as far as they lie
+ * in w x h luma samples, not scaled.
  */
-void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], bool halves, uint32_t lines);
+void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], bool halves, uint32_t w, uint32_t h,
+		   uint32_t lines);
 
 #endif

@@ -107,7 +107,7 @@ static void ycc_to_rgb(uint8_t *restrict p, uint8_t *restrict q, uint8_t *restri
 	}
 }
 
-static void halve(const uint8_t *a, const uint8_t *b, uint32_t n, uint8_t *to)
+static void halve(const uint8_t *a, const uint8_t *b, uint32_t n, int up, uint8_t *to)
 {
 	/* Through a buffer, so that nothing overlaps. */
 	uint8_t means[256];
@@ -115,7 +115,7 @@ static void halve(const uint8_t *a, const uint8_t *b, uint32_t n, uint8_t *to)
 		uint32_t m = n - x < sizeof means ? n - x : (uint32_t)sizeof means;
 		const uint8_t *above = a + 2 * (size_t)x, *below = b + 2 * (size_t)x;
 		for (uint32_t i = 0; i < m; i++)
-			means[i] = (uint8_t)((above[2 * i] + above[2 * i + 1] + below[2 * i] + below[2 * i + 1] + 2) >> 2);
+			means[i] = (uint8_t)((above[2 * i] + above[2 * i + 1] + below[2 * i] + below[2 * i + 1] + up) >> 2);
 		for (uint32_t i = 0; i < m; i++)
 			to[x + i] = means[i];
 	}

@@ -17,8 +17,9 @@ struct rows {
 	void (*to_luma)(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, uint32_t n);
 	void (*rgb_to_ycc)(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, uint32_t n);
 	void (*ycc_to_rgb)(uint8_t *restrict y, uint8_t *restrict cb, uint8_t *restrict cr, uint32_t n);
-	/* Each sample of `to` is the mean of two neighbours of both rows, rounded; to may be a. */
-	void (*halve)(const uint8_t *a, const uint8_t *b, uint32_t n, uint8_t *to);
+	/* Each sample of `to` is the mean of two neighbours of both rows, a quarter of their sum and of up: 2 rounds to the
+	 * nearest, with 1 and 2 in turns that errs to neither side. to may be a. */
+	void (*halve)(const uint8_t *a, const uint8_t *b, uint32_t n, int up, uint8_t *to);
 };
 
 extern const struct rows rows_plain, rows_avx2;

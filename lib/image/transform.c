@@ -157,7 +157,7 @@ static void average(struct plane *p, uint32_t sub_x, uint32_t sub_y)
 		if (sub_x == 2 && sub_y == 2 && y < p->h / 2) {
 			const uint8_t *above = p->at + 2 * y * p->stride;
 			done = p->w / 2;
-			rows_fastest()->halve(above, above + p->stride, done, p->at + y * p->stride);
+			rows_fastest()->halve(above, above + p->stride, done, 2, p->at + y * p->stride);
 		}
 		for (uint32_t x = done; x < w; x++) {
 			uint32_t sum = 0, n = 0;

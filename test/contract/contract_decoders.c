@@ -16,18 +16,30 @@ static struct picture open_sample(struct arena *a, const char *name)
 	return p;
 }
 
-static struct image read_sample(struct arena *a, const struct picture *p, struct rect region, double step,
-				bool gray)
+static struct image read_wanted(struct arena *a, const struct picture *p, struct wants w)
 {
 	struct error err = {0};
 	struct image image;
-	struct wants w = {.region = region, .step_x = step, .step_y = step, .gray = gray, .chroma_x = 1, .chroma_y = 1};
 	if (!p->decoder->read(a, p, &w, &image, &err) || (image.deep && !colour_as_it_is(a, &image, false, &err)))
 		fail_msg("%s %s", err.say, err.why);
 	/* To the 8 bits that the checks look at. */
 	if (image.deep)
 		assert_true(colour_as_it_is(a, &image, false, &err));
 	return image;
+}
+
+static struct image read_sample(struct arena *a, const struct picture *p, struct rect region, double step,
+				bool gray)
+{
+	return read_wanted(a, p, (struct wants){.region = region, .step_x = step, .step_y = step, .gray = gray,
+						.chroma_x = 1, .chroma_y = 1});
+}
+
+/* For answers with as much chroma as luma, or half. */
+static struct image read_for_chroma(struct arena *a, const struct picture *p, struct rect region, double step, uint8_t sub)
+{
+	return read_wanted(a, p, (struct wants){.region = region, .step_x = step, .step_y = step, .chroma_x = sub,
+						.chroma_y = sub});
 }
 
 static void check_colours(const struct image *image, const struct sample *s)
@@ -101,12 +113,13 @@ static void region_is_crop_of_full(void **state)
 	static const double steps[] = {1, 2.5, 4, 12};
 	(void)state;
 	for (size_t i = 0; i < SAMPLES; i++)
-		for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
+		for (size_t k = 0; k < 2 * sizeof steps / sizeof *steps; k++) {
 			struct arena *a = arena_open();
 			struct picture p = open_sample(a, samples[i].file);
-			struct image full = read_sample(a, &p, (struct rect){0, 0, W, H}, steps[k], false);
+			uint8_t sub = k % 2 ? 2 : 1;
+			struct image full = read_for_chroma(a, &p, (struct rect){0, 0, W, H}, steps[k / 2], sub);
 			for (size_t r = 0; r < sizeof regions / sizeof *regions; r++) {
-				struct image part = read_sample(a, &p, regions[r], steps[k], false);
+				struct image part = read_for_chroma(a, &p, regions[r], steps[k / 2], sub);
 				assert_int_equal(part.n, full.n);
 				for (int c = 0; c < part.n; c++) {
 					const struct plane *q = &part.plane[c];
@@ -152,11 +165,12 @@ static void samples_lie_where_planes_say(void **state)
 	const double w = 640, h = 480;
 	(void)state;
 	for (size_t i = 0; i < 2 * sizeof names / sizeof *names - 1; i++)
-		for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
+		for (size_t k = 0; k < 2 * sizeof steps / sizeof *steps; k++) {
+			double step = steps[k / 2];
 			struct arena *a = arena_open();
 			char *name = arena_printf(a, "ramp-%s.%s", names[i / 2], i % 2 || i == 14 ? "tif" : "jpg");
 			struct picture p = open_sample(a, name);
-			struct image image = read_sample(a, &p, (struct rect){0, 0, 640, 480}, steps[k], false);
+			struct image image = read_for_chroma(a, &p, (struct rect){0, 0, 640, 480}, step, k % 2 ? 2 : 1);
 			for (int c = 0; c < 3; c++) {
 				const struct plane *q = &image.plane[c];
 				double sum = 0, n = 0;
@@ -171,16 +185,46 @@ static void samples_lie_where_planes_say(void **state)
 						sum += got - want;
 						n++;
 						if (fabs(got - want) > 2)
-							fail_msg("%s step %g plane %d (%u, %u): %d for %g", name, steps[k],
+							fail_msg("%s step %g plane %d (%u, %u): %d for %g", name, step,
 								 c, column, row, got, want);
 					}
 				/* A quarter of a sample to the side is 0.03 dx. */
 				if (fabs(sum / n) > 0.025 * q->dx)
-					fail_msg("%s step %g plane %d is displaced by about %g columns", name, steps[k], c,
+					fail_msg("%s step %g plane %d is displaced by about %g columns", name, step, c,
 						 -sum / n * 24 / 7 * sign[c]);
 			}
 			arena_close(a);
 		}
+}
+
+/* Below full scale libjpeg gives 4:2:0's chroma luma's grid: where half of that is wanted it is halved, by means. */
+static void chroma_is_halved_where_that_suffices(void **state)
+{
+	static const char *const names[] = {"s420.jpg", "ramp-22.jpg", "tiled-jpeg.tif", "progressive.jpg"};
+	(void)state;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct arena *a = arena_open();
+		struct picture p = open_sample(a, names[i]);
+		struct rect all = {0, 0, p.stored_w, p.stored_h};
+		struct image whole = read_for_chroma(a, &p, all, 4, 1), half = read_for_chroma(a, &p, all, 4, 2);
+		struct image one = read_wanted(a, &p, (struct wants){.region = all, .step_x = 4, .step_y = 4, .upsamples = true,
+									.chroma_x = 2, .chroma_y = 2});
+		for (int c = 0; c < 3; c++) {
+			const struct plane *q = &half.plane[c], *from = &whole.plane[c];
+			assert_true(one.plane[c].dx == from->dx);
+			assert_true(q->dx == (c ? 2 : 1) * from->dx && q->dy == (c ? 2 : 1) * from->dy);
+			assert_int_equal(q->w, c ? (from->w + 1) / 2 : from->w);
+			assert_int_equal(q->h, c ? (from->h + 1) / 2 : from->h);
+			for (uint32_t y = 0; c && y < q->h; y++)
+				for (uint32_t x = 0; x < q->w; x++) {
+					uint32_t right = 2 * x + 1 < from->w ? 2 * x + 1 : 2 * x, below = 2 * y + 1 < from->h ? 2 * y + 1 : 2 * y;
+					const uint8_t *u = from->at + 2 * y * from->stride, *v = from->at + below * from->stride;
+					int sum = u[2 * x] + u[right] + v[2 * x] + v[right];
+					assert_in_range(4 * q->at[y * q->stride + x] - sum + 2, 0, 4);
+				}
+		}
+		arena_close(a);
+	}
 }
 
 /* Levels are found, and a read takes the one that suffices. */
@@ -283,6 +327,7 @@ int main(void)
 		cmocka_unit_test(region_is_crop_of_full),
 		cmocka_unit_test(gray_needs_one_plane),
 		cmocka_unit_test(samples_lie_where_planes_say),
+		cmocka_unit_test(chroma_is_halved_where_that_suffices),
 		cmocka_unit_test(pyramids_have_levels),
 		cmocka_unit_test(estimates_hold),
 		cmocka_unit_test(pages),

@@ -107,18 +107,19 @@ static void halves(void **state)
 {
 	(void)state;
 	for (size_t k = 0; k < sizeof builds / sizeof *builds && runs_here(builds[k]); k++)
-		for (uint32_t n = 0; n <= 700; n += 1 + n / 2) {
-			uint8_t a[1400], b[1400], to[700], same[1400];
-			fill(a, sizeof a, 5);
-			fill(b, sizeof b, 6);
-			memcpy(same, a, sizeof a);
-			builds[k]->halve(a, b, n, to);
-			builds[k]->halve(same, b, n, same);
-			for (uint32_t i = 0; i < n; i++)
-				assert_int_equal(to[i], (a[2 * i] + a[2 * i + 1] + b[2 * i] + b[2 * i + 1] + 2) / 4);
-			assert_memory_equal(same, to, n);
-			assert_memory_equal(same + 2 * n, a + 2 * n, sizeof a - 2 * n);
-		}
+		for (uint32_t n = 0; n <= 700; n += 1 + n / 2)
+			for (int up = 1; up <= 2; up++) {
+				uint8_t a[1400], b[1400], to[700], same[1400];
+				fill(a, sizeof a, 5);
+				fill(b, sizeof b, 6);
+				memcpy(same, a, sizeof a);
+				builds[k]->halve(a, b, n, up, to);
+				builds[k]->halve(same, b, n, up, same);
+				for (uint32_t i = 0; i < n; i++)
+					assert_int_equal(to[i], (a[2 * i] + a[2 * i + 1] + b[2 * i] + b[2 * i + 1] + up) / 4);
+				assert_memory_equal(same, to, n);
+				assert_memory_equal(same + 2 * n, a + 2 * n, sizeof a - 2 * n);
+			}
 }
 
 int main(void)
