@@ -163,6 +163,7 @@ bool colour_to_srgb(struct arena *a, struct image *image, bool gray, struct erro
 		return false;
 	image->icc = NULL;
 	image->icc_bytes = 0;
+	image->icc_hash = NULL;
 	if (gray)
 		make_gray(image);
 	return true;
@@ -178,16 +179,16 @@ bool colour_as_it_is(struct arena *a, struct image *image, bool gray, struct err
 	return true;
 }
 
-bool colour_is_converted(enum model model, const uint8_t *icc, size_t icc_bytes)
+bool colour_is_converted(const struct picture *p, enum model model)
 {
-	return profile_find(&(struct image){.model = model, .icc = icc, .icc_bytes = icc_bytes}) != NULL;
+	return profile_find(&(struct image){.model = model, .icc = p->icc, .icc_bytes = p->icc_bytes, .icc_hash = p->icc_hash});
 }
 
-bool colour_luma_suffices(const uint8_t *icc, size_t icc_bytes)
+bool colour_luma_suffices(const struct picture *p)
 {
 	/* A profile for other models is none of YCbCr's. */
-	return icc_bytes < ICC_HEAD_BYTES || memcmp(icc + ICC_SPACE, "RGB ", 4) != 0 ||
-	       !colour_is_converted(MODEL_RGB, icc, icc_bytes);
+	return p->icc_bytes < ICC_HEAD_BYTES || memcmp(p->icc + ICC_SPACE, "RGB ", 4) != 0 ||
+	       !colour_is_converted(p, MODEL_RGB);
 }
 
 uint64_t colour_memory(bool has_profile, uint64_t samples)

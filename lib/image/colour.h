@@ -2,7 +2,7 @@
 #ifndef IMAGE_COLOUR_H
 #define IMAGE_COLOUR_H
 
-#include "pixels.h"
+#include "decoder.h"
 
 /*
  * Makes 8-bit sRGB or gray of what a decoder delivered. Runs once, right after read and before any
@@ -18,12 +18,12 @@ bool colour_to_srgb(struct arena *a, struct image *image, bool gray, struct erro
  * no answer could hold them. */
 bool colour_as_it_is(struct arena *a, struct image *image, bool gray, struct error *err);
 
-/* Whether colours with this profile (none, or one that is as good as sRGB, or of no use) have the luma that their
- * YCbCr says: gray answers then need no chroma. */
-bool colour_luma_suffices(const uint8_t *icc, size_t icc_bytes);
+/* Whether a picture's colours, with its profile (none, or one that is as good as sRGB, or of no use), have the luma that
+ * their YCbCr says: gray answers then need no chroma. */
+bool colour_luma_suffices(const struct picture *p);
 
-/* Whether colour_to_srgb would change samples of this model for their profile. */
-bool colour_is_converted(enum model model, const uint8_t *icc, size_t icc_bytes);
+/* Whether colour_to_srgb would change its samples, of this model, for their profile. */
+bool colour_is_converted(const struct picture *p, enum model model);
 
 /* Bytes that either may add for planes of these many luma samples. */
 uint64_t colour_memory(bool has_profile, uint64_t samples);

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "../base/hash.h"
+
 #define FILTER_REACH 3.0   /* the widest filter, in output pixels */
 
 static void swap(uint32_t *a, uint32_t *b)
@@ -46,6 +48,8 @@ bool picture_open(struct arena *a, const struct decoder *const *list, struct sou
 		if (!(*list)->open(a, page, p, err))
 			return source_blame(source, err);
 		orient_facts(p);
+		if (p->icc_bytes)
+			hash_hex((struct str){(const char *)p->icc, p->icc_bytes}, p->icc_hash);
 		return true;
 	}
 	return fail(err, 501, REASON_UNSUPPORTED, "This kind of image is not supported.",

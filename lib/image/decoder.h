@@ -23,6 +23,7 @@ struct picture {
 	uint32_t stored_w, stored_h;   /* the full level, before orientation */
 	const uint8_t *icc;            /* embedded profile, NULL if none */
 	size_t icc_bytes;
+	char icc_hash[33];             /* hash_hex of it; "" without */
 	struct metadata metadata;      /* as found; the blocks live as long as the picture */
 	void *codec;                   /* the codec's own facts */
 };

@@ -252,7 +252,8 @@ static bool heif_read(struct arena *a, const struct picture *p, const struct wan
 	struct heif_file *f = p->codec;
 	struct heif_decoding_options *options = heif_decoding_options_alloc();
 	struct heif_image *decoded = NULL;
-	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes};
+	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes,
+				.icc_hash = p->icc_hash};
 	options->strict_decoding = 1;
 	/* Where it is there: dav1d, as quick, makes pictures of damaged frames, leaks, and prints. */
 	options->decoder_id = "aom";

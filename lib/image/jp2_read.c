@@ -447,7 +447,8 @@ static bool jp2_read(struct arena *a, const struct picture *p, const struct want
 	int split = 1;
 	*err = (struct error){0};
 	*out = (struct image){.model = t.model, .n = model_planes(t.model), .alpha = t.alpha,
-			      .deep = t.file->channels.deep, .icc = p->icc, .icc_bytes = p->icc_bytes};
+			      .deep = t.file->channels.deep, .icc = p->icc, .icc_bytes = p->icc_bytes,
+				.icc_hash = p->icc_hash};
 	while (split < t.n && t.reduce[split] == t.reduce[0])
 		split++;
 	bool ok = alloc_planes(a, &t, out, err);

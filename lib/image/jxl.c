@@ -207,7 +207,8 @@ static bool jxl_read(struct arena *a, const struct picture *p, const struct want
 	const struct jxl_file *f = p->codec;
 	struct target t = {decoder_cover(p, w, 1, 1, 0, 0), out};
 	struct arena *scratch = arena_open();
-	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes};
+	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes,
+				.icc_hash = p->icc_hash};
 	JxlDecoder *d = start(scratch, p->source, p->source->validator.length, JXL_DEC_FULL_IMAGE, err);
 	bool ok = d && (f->deep ? image_alloc_deep : image_alloc)(a, out, model_of(p), p->facts.alpha, t.part, err) &&
 		  decode(d, &t, err);

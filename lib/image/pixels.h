@@ -46,6 +46,7 @@ struct image {
 	struct plane plane[IMAGE_MAX_PLANES];
 	const uint8_t *icc;  /* profile of the samples, NULL: sRGB or gray with the sRGB curve */
 	size_t icc_bytes;
+	const char *icc_hash;  /* of it (hash_hex), NULL if that was not made */
 };
 
 /* Rectangles are in pixels of the image they speak of. */

@@ -270,7 +270,8 @@ static bool recover(const struct reader *r, const struct picture *p, const struc
 static bool png_read(struct arena *a, const struct picture *p, const struct wants *w, struct image *out,
 		     struct error *err)
 {
-	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes};
+	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes,
+				.icc_hash = p->icc_hash};
 	struct arena *scratch = arena_open();
 	struct reader *r = reader_open(scratch, p->source, err);
 	bool ok = false;

@@ -268,7 +268,9 @@ const struct conversion *profile_find(const struct image *image)
 
 	if (!image->icc_bytes && !lab)
 		return NULL;
-	if (!lab)
+	if (!lab && image->icc_hash)
+		memcpy(wanted.hash, image->icc_hash, sizeof wanted.hash);
+	else if (!lab)
 		hash_hex((struct str){(const char *)image->icc, image->icc_bytes}, wanted.hash);
 	for (unsigned i = 0; i < KEPT_CONVERSIONS; i++)
 		if (is_for(&kept[i], &wanted))

@@ -214,7 +214,8 @@ static bool read_region(struct arena *a, struct arena *scratch, const struct pic
 static bool webp_read(struct arena *a, const struct picture *p, const struct wants *w, struct image *out,
 		      struct error *err)
 {
-	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes};
+	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes,
+				.icc_hash = p->icc_hash};
 	struct arena *scratch = arena_open();
 	bool ok = read_region(a, scratch, p, w, out, err);
 	arena_close(scratch);

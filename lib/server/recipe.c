@@ -206,7 +206,7 @@ static bool pass_on(struct arena *a, const struct recipe *r, const struct encode
 	answer->why_not_passed = why_not_as_stored(r);
 	if (!answer->why_not_passed)
 		answer->why_not_passed = p->decoder->stored(a, p, &r->wants, &tiles, err);
-	if (!answer->why_not_passed && converts(r) && colour_is_converted(tiles.model, p->icc, p->icc_bytes))
+	if (!answer->why_not_passed && converts(r) && colour_is_converted(p, tiles.model))
 		answer->why_not_passed = "its colours are converted";
 	if (answer->why_not_passed)
 		return false;
@@ -291,7 +291,7 @@ bool recipe_make(const struct config *config, const struct config_rule *rule, co
 	r->work = working_layout(&r->plan, r->layout);
 	r->wants = transform_wants(&r->plan, picture, r->work);
 	r->wants.recover = rule->recover;
-	if (!picture->facts.gray && converts(r) && !colour_luma_suffices(picture->icc, picture->icc_bytes)) {
+	if (!picture->facts.gray && converts(r) && !colour_luma_suffices(picture)) {
 		/* Gray is the luma of the colours that are shown, not of those that are stored. */
 		r->wants.gray = false;
 		r->wants.upsamples = true;
