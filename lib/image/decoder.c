@@ -57,13 +57,17 @@ bool picture_open(struct arena *a, const struct decoder *const *list, struct sou
 		    n > 2 ? head[2] : 0, n > 3 ? head[3] : 0);
 }
 
+static bool is_copied(uint32_t at, double step, double d)
+{
+	return fabs(d - step) < 1e-9 * step && fmod(at, d) == 0;
+}
+
 /* One axis, with what the filter reaches; sub 0: there are no chroma planes. On a grid that is the output's own, all
  * planes may be copied, and nothing is reached. */
 static void widen(uint32_t *at, uint32_t *n, uint32_t side, bool on_grid, double step, double d, int sub, int chroma)
 {
-	bool luma_copied = fabs(d - step) < 1e-9 * step && fmod(*at, d) == 0;
 	bool chroma_copied = sub == 0 || (sub == chroma && fmod(*at, d * sub) == 0);
-	if (on_grid && luma_copied && chroma_copied)
+	if (on_grid && is_copied(*at, step, d) && chroma_copied)
 		return;
 	double coarsest = sub ? d * sub : d;
 	double margin = ceil(FILTER_REACH * fmax(sub ? step * chroma : step, coarsest) + coarsest);
@@ -78,7 +82,8 @@ static struct rect cover(const struct picture *p, const struct wants *w, bool on
 	struct rect r = w->region;
 	if (w->gray)
 		sub_x = sub_y = 0;
-	on_grid &= !w->upsamples || (sub_x <= 1 && sub_y <= 1);
+	bool scaled = !is_copied(r.x, w->step_x, dx) || !is_copied(r.y, w->step_y, dy);
+	on_grid &= !(w->upsamples || (w->in_light && scaled)) || (sub_x <= 1 && sub_y <= 1);
 	widen(&r.x, &r.w, p->stored_w, on_grid, w->step_x, dx, sub_x, w->chroma_x);
 	widen(&r.y, &r.h, p->stored_h, on_grid, w->step_y, dy, sub_y, w->chroma_y);
 	return r;
@@ -98,7 +103,7 @@ struct rect decoder_cover_off_grid(const struct picture *p, const struct wants *
 
 int dct_eighths(const struct wants *w, double level_step_x, double level_step_y)
 {
-	int n = 1;
+	int n = w->in_light ? 8 : 1;
 	while (n < 8 && (level_step_x * 8 / n * 1.5 > w->step_x || level_step_y * 8 / n * 1.5 > w->step_y))
 		n *= 2;
 	return n;

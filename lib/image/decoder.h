@@ -37,6 +37,7 @@ struct wants {
 	double step_x, step_y;         /* > 0; below 1 when enlarging */
 	bool gray;                     /* chroma is not needed */
 	bool upsamples;                /* coarser chroma will get luma's grid, so that it is never just copied */
+	bool in_light;                 /* what is scaled will be RGB, and scaled in linear light: not before, by the DCT */
 	bool recover;                  /* of a damaged file what can be read, the rest white or gray, instead of an error */
 	uint8_t chroma_x, chroma_y;
 };
@@ -99,7 +100,7 @@ struct rect decoder_cover_off_grid(const struct picture *p, const struct wants *
 				   int sub_x, int sub_y);
 
 /* The smallest n of 1, 2, 4, 8 eighths at which a DCT-scaled decode of a level (of the given step)
- * still has 1.5 times the samples wanted; 8 if none has. Exactly as many is the worst choice. */
+ * still has 1.5 times the samples wanted; 8 if none has, or in linear light. Exactly as many is the worst choice. */
 int dct_eighths(const struct wants *w, double level_step_x, double level_step_y);
 
 /*

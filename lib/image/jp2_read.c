@@ -186,8 +186,8 @@ static struct task make_task(const struct picture *p, const struct wants *w)
 	while (r < deepest && ldexp(dx, r + 1) <= w->step_x * (1 + 1e-9) && ldexp(dy, r + 1) <= w->step_y * (1 + 1e-9))
 		r++;
 	do {
-		/* Chroma that will be halved is read at the next resolution; a profile wants all there is. */
-		bool next = t.bare && !p->icc_bytes && r < deepest;
+		/* Chroma that will be halved is read at the next resolution; a profile or light wants all there is. */
+		bool next = t.bare && !p->icc_bytes && !w->in_light && r < deepest;
 		for (int i = 0; i < t.n; i++)
 			t.reduce[i] = r + (i > 0 && next);
 		t.cover = cover_at(&t, p, w);

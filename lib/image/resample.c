@@ -47,23 +47,38 @@ static bool weigh_rows(weigh_function *weigh, struct arena *a, struct weighing *
 	return ok;
 }
 
-bool resample_by(weigh_function *weigh, struct arena *a, const struct plane *in, struct axis across, struct axis down,
-		 enum filter filter, struct plane *out, struct error *err)
+bool resample_by(weigh_function *weigh, struct arena *a, struct weighing *w, struct axis across, struct axis down,
+		 enum filter filter, struct error *err)
 {
-	struct weighing w = {.in = in, .out = out};
-	bool ok = windows_make(a, across, in->x, in->dx, in->w, filter, &w.across, err) &&
-		  windows_make(a, down, in->y, in->dy, in->h, filter, &w.down, err);
+	const struct plane *in = w->in;
+	bool ok = windows_make(a, across, in->x, in->dx, in->w, filter, &w->across, err) &&
+		  windows_make(a, down, in->y, in->dy, in->h, filter, &w->down, err);
 	if (ok)
-		ok = w.across.copy && w.down.copy ? copy_rows(&w, err) : weigh_rows(weigh, a, &w, err);
-	windows_drop(a, &w.down);
-	windows_drop(a, &w.across);
+		ok = w->across.copy && w->down.copy ? copy_rows(w, err) : weigh_rows(weigh, a, w, err);
+	windows_drop(a, &w->down);
+	windows_drop(a, &w->across);
 	return ok;
 }
 
 bool resample(struct arena *a, const struct plane *in, struct axis across, struct axis down, enum filter filter,
 	      struct plane *out, struct error *err)
 {
-	return resample_by(resample_fastest(), a, in, across, down, filter, out, err);
+	struct weighing w = {.in = in, .out = out};
+	return resample_by(resample_fastest(), a, &w, across, down, filter, err);
+}
+
+bool resample_light(struct arena *a, const struct plane *in, const struct plane *opacity, struct axis across,
+		    struct axis down, enum filter filter, struct plane *out, const struct plane *out_opacity,
+		    struct error *err)
+{
+	struct weighing w = {
+		.in = in, .out = out, .light = light_table(), .opacity = opacity, .out_opacity = out_opacity};
+	return resample_by(resample_fastest(), a, &w, across, down, filter, err);
+}
+
+bool resample_copies(const struct plane *in, struct axis across, struct axis down)
+{
+	return windows_copy(across, in->x, in->dx) && windows_copy(down, in->y, in->dy);
 }
 
 uint64_t resample_memory(uint64_t samples, uint32_t n)

@@ -16,9 +16,21 @@
 bool resample(struct arena *a, const struct plane *in, struct axis across, struct axis down,
 	      enum filter filter, struct plane *out, struct error *err);
 
-/* The same by these sums: resample takes the fastest ones that this processor has. */
-bool resample_by(weigh_function *weigh, struct arena *a, const struct plane *in, struct axis across, struct axis down,
-		 enum filter filter, struct plane *out, struct error *err);
+/*
+ * The same in linear light, of sRGB samples. opacity, or NULL, is that of the colour, which is not multiplied by it: on
+ * in's grid, and as it has been resampled already, on out's. Both may be NULL.
+ */
+bool resample_light(struct arena *a, const struct plane *in, const struct plane *opacity, struct axis across,
+		    struct axis down, enum filter filter, struct plane *out, const struct plane *out_opacity,
+		    struct error *err);
+
+/* Whether resample will just copy. */
+bool resample_copies(const struct plane *in, struct axis across, struct axis down);
+
+/* Either, of a weighing whose planes and light are set, and by these sums: the others take the fastest ones that this
+ * processor has. */
+bool resample_by(weigh_function *weigh, struct arena *a, struct weighing *w, struct axis across, struct axis down,
+		 enum filter filter, struct error *err);
 
 weigh_function *resample_fastest(void);
 

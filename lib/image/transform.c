@@ -129,21 +129,29 @@ static bool view(const struct plane *in, struct axis across, struct axis down, s
 	return true;
 }
 
-static bool make_plane(struct arena *a, const struct plane *in, const struct grid *g, uint32_t sub_x,
-		       uint32_t sub_y, enum filter filter, struct plane *out, struct error *err)
+/* Plane i of out, along the stored axes. In light, colours want the opacity of out already there. */
+static bool make_plane(struct arena *a, const struct image *in, int i, const struct grid *g, uint32_t sub_x,
+		       uint32_t sub_y, struct resampling how, struct image *out, struct error *err)
 {
 	struct axis across = coarser(g->across, sub_x), down = coarser(g->down, sub_y);
-	struct plane lying;
-	if (!g->swap && view(in, across, down, out))
+	struct plane *to = &out->plane[i];
+	bool veiled = in->alpha && i < in->n;
+	if (!how.in_light && !g->swap && view(&in->plane[i], across, down, to))
 		return true;
-	struct plane *flat = g->swap ? &lying : out;
-	bool ok = plane_alloc(a, flat, across.n, down.n, err) && resample(a, in, across, down, filter, flat, err);
-	arena_drop_block(a, in->at);
-	if (!ok || !g->swap)
-		return ok;
-	if (!plane_alloc(a, out, down.n, across.n, err))
+	if (!plane_alloc(a, to, across.n, down.n, err))
 		return false;
-	transpose(&lying, out);
+	if (!how.in_light || i == in->n)
+		return resample(a, &in->plane[i], across, down, how.filter, to, err);
+	return resample_light(a, &in->plane[i], veiled ? &in->plane[in->n] : NULL, across, down, how.filter, to,
+			      veiled ? &out->plane[in->n] : NULL, err);
+}
+
+static bool stand_up(struct arena *a, struct plane *p, struct error *err)
+{
+	struct plane lying = *p;
+	if (!plane_alloc(a, p, lying.h, lying.w, err))
+		return false;
+	transpose(&lying, p);
 	arena_drop_block(a, lying.at);
 	return true;
 }
@@ -176,22 +184,36 @@ bool transform_leaves_turning(const struct plan *plan)
 	return plan->degrees % QUARTER != 0;
 }
 
+bool transform_copies(const struct image *in, const struct plan *plan, const struct picture *p)
+{
+	struct grid g = make_grid(plan, p);
+	return resample_copies(&in->plane[0], g.across, g.down);
+}
+
 bool transform(struct arena *a, const struct image *in, const struct plan *plan,
-	       const struct picture *p, enum filter filter, struct layout layout, struct image *out,
+	       const struct picture *p, struct resampling how, struct layout layout, struct image *out,
 	       struct error *err)
 {
 	struct grid g = make_grid(plan, p);
 
 	*out = (struct image){.model = in->model, .n = in->n, .alpha = in->alpha};
-	for (int i = 0; i < image_planes(in); i++) {
+	for (int i = image_planes(in) - 1; i >= 0; i--) {
 		bool chroma = i > 0 && in->model == MODEL_YCC && layout.model == MODEL_YCC;
 		uint32_t sub_x = chroma ? layout.sub_x : 1, sub_y = chroma ? layout.sub_y : 1;
-		if (!make_plane(a, &in->plane[i], &g, g.swap ? sub_y : sub_x, g.swap ? sub_x : sub_y,
-				filter, &out->plane[i], err))
+		if (!make_plane(a, in, i, &g, g.swap ? sub_y : sub_x, g.swap ? sub_x : sub_y, how, out, err))
 			return false;
 		out->plane[i].x = out->plane[i].y = 0;
 		out->plane[i].dx = sub_x;
 		out->plane[i].dy = sub_y;
+	}
+	for (int i = 0; i < image_planes(in); i++) {
+		const struct plane *used = &in->plane[i];
+		const uint8_t *at = out->plane[i].at;
+		bool viewed = at >= used->at && at < used->at + used->h * used->stride;
+		if (!viewed)
+			arena_drop_block(a, used->at);
+		if (g.swap && !stand_up(a, &out->plane[i], err))
+			return false;
 	}
 	return true;
 }

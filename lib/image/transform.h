@@ -29,12 +29,20 @@ struct wants transform_wants(const struct plan *plan, const struct picture *p,
 /* Whether the plan's rotation is no multiple of 90: transform then mirrors only, and turn_freely does the rest. */
 bool transform_leaves_turning(const struct plan *plan);
 
+struct resampling {
+	enum filter filter;
+	bool in_light;       /* of gray and RGB, whose colours are then not multiplied by their opacity, before and after */
+};
+
+/* Whether transform will just copy, perhaps but for the chroma. */
+bool transform_copies(const struct image *in, const struct plan *plan, const struct picture *p);
+
 /*
  * in is sRGB or gray (colour.h), and used up: its planes are given back, or become out's. out gets planes of plan->out_w x plan->out_h; of plan->w x plan->h where
  * turning is left. Chroma comes as the layout's if both are MODEL_YCC, else at luma's resolution; the model stays.
  */
 bool transform(struct arena *a, const struct image *in, const struct plan *plan,
-	       const struct picture *p, enum filter filter, struct layout layout,
+	       const struct picture *p, struct resampling how, struct layout layout,
 	       struct image *out, struct error *err);
 
 /* Brings planes of equal geometry to the layout's model and sampling, in place; gray stays gray, and planes that are

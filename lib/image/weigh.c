@@ -58,10 +58,22 @@ static uint32_t most(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
-static void read_row(const uint8_t *in, uint32_t n, float *restrict row)
+/* The strip's part of an input row. */
+static void read_row(const struct strip *s, uint32_t y, float *restrict row)
 {
-	for (uint32_t x = 0; x < n; x++)
-		row[x] = in[x];
+	const struct weighing *w = s->w;
+	const uint8_t *in = w->in->at + y * w->in->stride + s->from;
+	if (!w->light)
+		for (uint32_t x = 0; x < s->columns; x++)
+			row[x] = in[x];
+	else
+		for (uint32_t x = 0; x < s->columns; x++)
+			row[x] = w->light->of[in[x]];
+	if (!w->opacity)
+		return;
+	const uint8_t *opacity = w->opacity->at + y * w->opacity->stride + s->from;
+	for (uint32_t x = 0; x < s->columns; x++)
+		row[x] *= opacity[x];
 }
 
 /* Adds rows, times their weights, to the sums, or makes them the sums. Whole steps: behind the last column is room. */
@@ -82,10 +94,9 @@ static void add_rows(const float *rows, size_t stride, const float *weights, uin
 
 static void sum_down(const struct strip *s, uint32_t y, uint32_t n)
 {
-	const struct plane *in = s->w->in;
 	const struct windows *down = &s->w->down;
 	const uint32_t *first = down->first + y, *taps = down->taps + y;
-	uint32_t top = in->h, bottom = 0;
+	uint32_t top = UINT32_MAX, bottom = 0;
 	for (uint32_t k = 0; k < n; k++) {
 		top = least(top, first[k]);
 		bottom = most(bottom, first[k] + taps[k]);
@@ -93,7 +104,7 @@ static void sum_down(const struct strip *s, uint32_t y, uint32_t n)
 	for (uint32_t group = top; group < bottom; group += GROUP) {
 		uint32_t end = least(group + GROUP, bottom);
 		for (uint32_t r = group; r < end; r++)
-			read_row(in->at + r * in->stride + s->from, s->columns, s->rows + (r - group) * s->stride);
+			read_row(s, r, s->rows + (r - group) * s->stride);
 		for (uint32_t k = 0; k < n; k++) {
 			uint32_t here = most(first[k], group), there = least(first[k] + taps[k], end);
 			if (here < there)
@@ -131,6 +142,21 @@ static void round_samples(const float *in, uint32_t n, uint8_t *restrict out)
 	}
 }
 
+/* Of n columns of sums, from output column x on, the first rows, which are output rows from y on. */
+static void light_samples(const struct weighing *w, const float *sums, uint32_t x, uint32_t n, uint32_t y, uint32_t rows,
+			  uint8_t *columns)
+{
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t k = 0; k < rows; k++) {
+			float v = sums[i * ROWS + k];
+			if (w->out_opacity) {
+				uint8_t opacity = w->out_opacity->at[(y + k) * w->out_opacity->stride + x + i];
+				v = opacity ? v / opacity : 0;
+			}
+			columns[i * ROWS + k] = light_byte(w->light, v);
+		}
+}
+
 /* Sixteen columns of the output, sixteen samples each. Four perfect shuffles turn them into rows. */
 static void lay_bytes_on_side(const uint8_t *columns, bytes rows[ROWS])
 {
@@ -147,10 +173,9 @@ static void lay_bytes_on_side(const uint8_t *columns, bytes rows[ROWS])
 }
 
 /* n columns of the output from x on, at most ROWS. */
-static void sum_across(const struct strip *s, uint32_t x, uint32_t n, uint8_t *columns)
+static void sum_across(const struct strip *s, uint32_t x, uint32_t n, float *sums)
 {
 	const struct windows *across = &s->w->across;
-	float sums[ROWS * ROWS];
 	for (uint32_t i = 0; i < n; i++) {
 		const float *weights = across->weights + (x + i) * across->room;
 		const lanes *in = (const lanes *)(s->columns_of_sums + (across->first[x + i] - s->from) * ROWS);
@@ -161,22 +186,27 @@ static void sum_across(const struct strip *s, uint32_t x, uint32_t n, uint8_t *c
 		for (int k = 0; k < ROWS / LANES; k++)
 			((lanes *)(sums + i * ROWS))[k] = sum[k];
 	}
-	round_samples(sums, n * ROWS, columns);
 }
 
+/* The strip's part of the output rows from y on, at most ROWS. */
 static void make_rows(const struct strip *s, uint32_t y, uint32_t n)
 {
 	const struct plane *out = s->w->out;
+	float sums[ROWS * ROWS];
 	uint8_t columns[ROWS * ROWS] = {0};
 	bytes rows[ROWS];
 	sum_down(s, y, n);
 	lay_sums_on_side(s);
-	for (uint32_t x = 0; x < s->n; x += ROWS) {
-		uint32_t m = least(ROWS, s->n - x);
-		sum_across(s, s->x + x, m, columns);
+	for (uint32_t x = s->x; x < s->x + s->n; x += ROWS) {
+		uint32_t m = least(ROWS, s->x + s->n - x);
+		sum_across(s, x, m, sums);
+		if (s->w->light)
+			light_samples(s->w, sums, x, m, y, n, columns);
+		else
+			round_samples(sums, m * ROWS, columns);
 		lay_bytes_on_side(columns, rows);
 		for (uint32_t k = 0; k < n; k++)
-			memcpy(out->at + (y + k) * out->stride + s->x + x, &rows[k], m);
+			memcpy(out->at + (y + k) * out->stride + x, &rows[k], m);
 	}
 }
 

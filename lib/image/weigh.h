@@ -2,6 +2,7 @@
 #ifndef IMAGE_WEIGH_H
 #define IMAGE_WEIGH_H
 
+#include "light.h"
 #include "pixels.h"
 #include "windows.h"
 
@@ -11,6 +12,10 @@
 struct weighing {
 	const struct plane *in;
 	struct plane *out;
+	/* Not NULL: light is weighed, not bytes. A colour counts as much as its opacity, if that is not NULL, says, and is
+	 * divided by what has already become of the opacity. */
+	const struct light *light;
+	const struct plane *opacity, *out_opacity;
 	struct windows across, down;
 	float *scratch;                /* weigh_scratch(across.room, in->w) bytes, zeros */
 };

@@ -92,10 +92,10 @@ static void make_window(struct windows *w, uint32_t i, double centre, double sca
 	w->taps[i] = (uint32_t)(to - from + 1);
 }
 
-static bool is_copy(const struct axis *axis, double origin, double d)
+bool windows_copy(struct axis axis, double origin, double d)
 {
-	double phase = sample_position(axis, 0, origin, d);
-	return fabs(fabs(axis->step) - d) < 1e-9 * d && fabs(phase - round(phase)) < 1e-6;
+	double phase = sample_position(&axis, 0, origin, d);
+	return fabs(fabs(axis.step) - d) < 1e-9 * d && fabs(phase - round(phase)) < 1e-6;
 }
 
 bool windows_make(struct arena *a, struct axis axis, double origin, double d, uint32_t n, enum filter filter,
@@ -104,7 +104,7 @@ bool windows_make(struct arena *a, struct axis axis, double origin, double d, ui
 	double scale = fmax(1, fabs(axis.step) / d);
 	size_t places = room_of(scale, filters[filter].support);
 
-	*w = (struct windows){.n = axis.n, .copy = is_copy(&axis, origin, d)};
+	*w = (struct windows){.n = axis.n, .copy = windows_copy(axis, origin, d)};
 	w->room = w->copy ? 1 : places < n ? places : n;
 	size_t each = 2 * sizeof(uint32_t) + w->room * sizeof(float);
 	double *raw = arena_block(a, places * sizeof *raw + axis.n * each, err);

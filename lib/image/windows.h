@@ -36,6 +36,9 @@ struct windows {
 bool windows_make(struct arena *a, struct axis axis, double origin, double d, uint32_t n, enum filter filter,
 		  struct windows *w, struct error *err);
 
+/* Whether the axis has the samples' step and phase. */
+bool windows_copy(struct axis axis, double origin, double d);
+
 void windows_drop(struct arena *a, struct windows *w);
 
 /* Bytes of windows for n output samples made of a region of so many samples, at the most: of any filter. */

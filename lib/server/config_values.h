@@ -38,7 +38,7 @@ struct config_rule {
 	uint64_t min_tile_size;
 	/* images */
 	int colour;                  /* COLOUR_* */
-	bool recover;
+	bool recover, linear_light;
 	int metadata;                /* enum metadata_policy */
 	/* access */
 	int symlinks;                /* SYMLINKS_* */

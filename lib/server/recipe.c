@@ -54,7 +54,7 @@ void recipe_write_options(const struct recipe *r, struct buf *b)
 	const uint64_t all[] = {c->jpeg_quality, (uint64_t)c->jpeg_sampling, c->png_compression, c->webp_quality,
 				c->webp_method, (uint64_t)c->tif_compression, c->jp2_quality, c->avif_quality,
 				(uint64_t)c->bitonal, (uint64_t)c->filter, (uint64_t)r->rule->colour,
-				(uint64_t)r->rule->metadata, r->rule->recover, c->pass_through};
+				(uint64_t)r->rule->metadata, r->rule->recover, c->pass_through, r->rule->linear_light};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		buf_printf(b, "|%llu", (unsigned long long)all[i]);
 	buf_printf(b, "|%s", c->background);
@@ -92,7 +92,7 @@ static bool check_memory(const struct recipe *r, struct error *err)
 	const struct plan *plan = &r->plan;
 	uint64_t pixels = (uint64_t)p->stored_w * p->stored_h;
 	uint64_t decoded = p->decoder->memory(p, &r->wants);
-	uint64_t need = decoded + colour_memory(p->icc_bytes > 0, decoded / 2) +
+	uint64_t need = decoded + colour_memory(p->icc_bytes > 0 || r->rule->linear_light, decoded / 2) +
 			transform_memory(plan, r->work, p->facts.alpha) +
 			r->encoder->memory(plan->out_w, plan->out_h) + encoder_body_bytes(plan->out_w, plan->out_h);
 	if (transform_leaves_turning(plan))
@@ -144,6 +144,24 @@ static bool converts(const struct recipe *r)
 	case COLOUR_STRIP:
 		return false;
 	}
+	return true;
+}
+
+/* sRGB or gray on one grid, of the size that is asked for. In linear light colours are multiplied by their opacity only
+ * behind the resampling, which weighs by it; and what is just copied is not touched. */
+static bool scale_picture(struct arena *a, const struct recipe *r, struct image *decoded, struct image *picture,
+			  struct error *err)
+{
+	bool in_light = r->rule->linear_light && !transform_copies(decoded, &r->plan, r->picture);
+	struct resampling how = {(enum filter)r->config->filter, in_light};
+	if (in_light && decoded->model == MODEL_YCC && !colour_to_rgb(a, decoded, err))
+		return false;
+	if (!in_light)
+		alpha_multiply(decoded);
+	if (!transform(a, decoded, &r->plan, r->picture, how, r->work, picture, err))
+		return false;
+	if (in_light)
+		alpha_multiply(picture);
 	return true;
 }
 
@@ -229,7 +247,6 @@ static bool pass_on(struct arena *a, const struct recipe *r, const struct encode
 static bool make_picture(struct arena *a, const struct recipe *r, struct stopwatch *watch, struct image *picture,
 			 struct error *err)
 {
-	const struct config *c = r->config;
 	const struct picture *p = r->picture;
 	const struct plan *plan = &r->plan;
 	struct image decoded;
@@ -237,10 +254,8 @@ static bool make_picture(struct arena *a, const struct recipe *r, struct stopwat
 	bool ok = p->decoder->read(a, p, &r->wants, &decoded, err);
 	stopwatch_lap(watch, STAGE_READ);
 	ok = ok && (converts(r) ? colour_to_srgb : colour_as_it_is)(a, &decoded, plan->gray, err);
-	if (ok)
-		alpha_multiply(&decoded);
 	stopwatch_lap(watch, STAGE_COLOUR);
-	ok = ok && transform(a, &decoded, plan, p, (enum filter)c->filter, r->work, picture, err);
+	ok = ok && scale_picture(a, r, &decoded, picture, err);
 	ok = ok && finish_picture(a, r, picture, err);
 	if (ok && r->rule->colour == COLOUR_KEEP) {
 		picture->icc = decoded.icc;
@@ -291,6 +306,7 @@ bool recipe_make(const struct config *config, const struct config_rule *rule, co
 	r->work = working_layout(&r->plan, r->layout);
 	r->wants = transform_wants(&r->plan, picture, r->work);
 	r->wants.recover = rule->recover;
+	r->wants.in_light = rule->linear_light;
 	if (!picture->facts.gray && converts(r) && !colour_luma_suffices(picture)) {
 		/* Gray is the luma of the colours that are shown, not of those that are stored. */
 		r->wants.gray = false;

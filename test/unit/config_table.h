@@ -71,6 +71,7 @@ static const struct option options[] = {
 	C("images", "heif_formats", LIST, heif_formats, "heic,avif", "avif", ANY),
 	C("images", "jxl", BOOL, jxl, "true", "false", ANY),
 	C("images", "filter", CHOICE, filter, "lanczos", "triangle", WORDS("lanczos", "mitchell", "triangle")),
+	R("images", linear_light, BOOL, "false", "true", ANY),
 	C("images", "tile_size", UINT, tile_size, "512", "1024", 64, 8192, NULL),
 	R("access", symlinks, CHOICE, "no", "follow", WORDS("no", "inside", "follow")),
 	R("access", allowed_roots, LIST, "", "/srv/a,/srv/b", ANY),

@@ -51,7 +51,8 @@ static struct plane run(struct arena *a, const struct plane *in, struct axis acr
 	struct error err;
 	assert_true(resample(a, in, across, down, filter, &out, &err));
 	/* Every processor gives the same bytes. */
-	assert_true(resample_by(weigh_plain, a, in, across, down, filter, &plain, &err));
+	struct weighing w = {.in = in, .out = &plain};
+	assert_true(resample_by(weigh_plain, a, &w, across, down, filter, &err));
 	for (uint32_t y = 0; y < out.h; y++)
 		assert_memory_equal(out.at + y * out.stride, plain.at + y * plain.stride, out.w);
 	return out;
@@ -278,6 +279,37 @@ static void tiles_are_seamless(void **state)
 	}
 }
 
+static struct plane run_light(weigh_function *weigh, struct arena *a, const struct plane *in, const struct plane *opacity,
+			      struct axis across, struct axis down, const struct plane *out_opacity)
+{
+	struct plane out = make_plane(a, across.n, down.n);
+	struct weighing w = {
+		.in = in, .out = &out, .light = light_table(), .opacity = opacity, .out_opacity = out_opacity};
+	struct error err;
+	assert_true(resample_by(weigh, a, &w, across, down, FILTER_LANCZOS3, &err));
+	return out;
+}
+
+/* What light comes to is checked by test/conformance/test_linear_light.py. */
+static void light_is_the_same_on_every_processor(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		struct arena *a = arena_open();
+		uint32_t w = 1 + random_below(300), h = 1 + random_below(60);
+		struct plane in = make_noise(a, w, h), veil = make_noise(a, w, h);
+		struct axis across = random_axis(0, 1, w), down = random_axis(0, 1, h);
+		struct plane out_veil = run(a, &veil, across, down, FILTER_LANCZOS3);
+		bool veiled = i % 2;
+		const struct plane *before = veiled ? &veil : NULL, *after = veiled ? &out_veil : NULL;
+		struct plane one = run_light(resample_fastest(), a, &in, before, across, down, after);
+		struct plane other = run_light(weigh_plain, a, &in, before, across, down, after);
+		for (uint32_t y = 0; y < down.n; y++)
+			assert_memory_equal(one.at + y * one.stride, other.at + y * other.stride, across.n);
+		arena_close(a);
+	}
+}
+
 static void scratch_is_given_back(void **state)
 {
 	struct arena *a = arena_open();
@@ -300,6 +332,7 @@ int main(void)
 		cmocka_unit_test(padding_is_not_read),
 		cmocka_unit_test(equal_grids_are_copied),
 		cmocka_unit_test(tiles_are_seamless),
+		cmocka_unit_test(light_is_the_same_on_every_processor),
 		cmocka_unit_test(scratch_is_given_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

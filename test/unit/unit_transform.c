@@ -118,7 +118,7 @@ static struct image run(struct arena *a, const struct image *in, const struct pl
 	struct image out;
 	struct error err;
 	struct arena *own = arena_open();
-	assert_true(transform(own, in, plan, p, FILTER_LANCZOS3, layout, &out, &err));
+	assert_true(transform(own, in, plan, p, (struct resampling){FILTER_LANCZOS3, false}, layout, &out, &err));
 	if (arena_peak_bytes(own) > transform_memory(plan, layout, false))
 		fail_msg("%u x %u to %u x %u: %zu bytes of %llu", plan->region_w, plan->region_h, plan->out_w, plan->out_h,
 			 arena_peak_bytes(own), (unsigned long long)transform_memory(plan, layout, false));
