@@ -3,6 +3,7 @@
 
 #include "../base/deadline.h"
 #include "bmp.h"
+#include "boxes.h"
 #include "pnm.h"
 #include "psd.h"
 
@@ -96,8 +97,8 @@ static uint64_t plain_memory(const struct picture *p, const struct wants *w)
 {
 	const struct plain_file *f = p->codec;
 	const struct raster *r = &f->raster;
-	struct rect part = decoder_cover(p, w, 1, 1, 0, 0);
-	uint64_t planes = image_bytes(r->model, r->alpha, part) * (r->deep ? 2 : 1);
+	struct rect part = boxes_cover(p, w, boxes_side(w, r->alpha));
+	uint64_t planes = boxes_memory(r->model, r->alpha, r->deep, part, boxes_side(w, r->alpha));
 	return planes + part.w * pixel_bytes(r) + f->format->memory(r, part) + FIXED_BYTES;
 }
 
@@ -106,22 +107,23 @@ static bool read_rows(struct arena *a, struct arena *scratch, const struct pictu
 {
 	const struct plain_file *f = p->codec;
 	const struct raster *r = &f->raster;
-	struct rect part = decoder_cover(p, w, 1, 1, 0, 0);
-	struct raster_reader reader = {.source = p->source, .raster = r, .part = part, .recover = w->recover};
-	if (!(r->deep ? image_alloc_deep : image_alloc)(a, out, r->model, r->alpha, part, err))
+	struct boxes b = {.out = out, .side = boxes_side(w, r->alpha), .channels = model_planes(r->model) + r->alpha};
+	b.part = boxes_cover(p, w, b.side);
+	struct raster_reader reader = {.source = p->source, .raster = r, .part = b.part, .recover = w->recover};
+	if (!boxes_open(a, scratch, &b, r->model, r->alpha, r->deep, err))
 		return false;
 	if (w->recover)
 		image_whiten(out);
-	void *samples = arena_block(scratch, part.w * pixel_bytes(r), err);
+	void *samples = arena_block(scratch, b.part.w * pixel_bytes(r), err);
 	if (!samples || !f->format->start(scratch, &reader, err))
 		return false;
-	for (uint32_t y = 0; y < part.h; y++) {
+	for (uint32_t y = 0; y < b.part.h; y++) {
 		if (!deadline_check(err))
 			return false;
-		if (f->format->row(&reader, part.y + y, samples, err))
-			image_put_part(out, 0, y, samples, part.w, image_planes(out));
-		else if (!w->recover || err->reason != REASON_DAMAGED || p->source->has_failed)
+		bool there = f->format->row(&reader, b.part.y + y, samples, err);
+		if (!there && (!w->recover || err->reason != REASON_DAMAGED || p->source->has_failed))
 			return false;
+		boxes_row(&b, there ? samples : NULL);
 	}
 	return true;
 }

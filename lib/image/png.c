@@ -7,6 +7,7 @@
 
 #include <png.h>
 
+#include "boxes.h"
 #include "metadata.h"
 #include "png_colour.h"
 
@@ -21,6 +22,7 @@ struct reader {
 	png_structp png;
 	png_infop info;
 	uint8_t *passes;               /* all rows of an interlaced picture */
+	struct boxes boxes;
 };
 
 /* The codec's own facts. */
@@ -165,16 +167,20 @@ static bool png_open(struct arena *a, uint32_t page, struct picture *p, struct e
 
 static struct rect png_cover(const struct picture *p, const struct wants *w)
 {
-	return decoder_cover(p, w, 1, 1, 0, 0);
+	return boxes_cover(p, w, boxes_side(w, p->facts.alpha));
+}
+
+static enum model model_of(const struct picture *p)
+{
+	return p->facts.gray ? MODEL_GRAY : MODEL_RGB;
 }
 
 static uint64_t png_read_memory(const struct picture *p, const struct wants *w)
 {
 	const struct png_file *file = p->codec;
-	struct rect r = png_cover(p, w);
 	uint64_t row = (uint64_t)p->stored_w * 4, bytes = file->deep ? 2 : 1;
-	return (image_bytes(p->facts.gray ? MODEL_GRAY : MODEL_RGB, p->facts.alpha, r) +
-		row * (file->interlaced ? (uint64_t)p->stored_h : 4)) * bytes + (1 << 20);
+	uint64_t planes = boxes_memory(model_of(p), p->facts.alpha, file->deep, png_cover(p, w), boxes_side(w, p->facts.alpha));
+	return planes + row * (file->interlaced ? (uint64_t)p->stored_h : 4) * bytes + (1 << 20);
 }
 
 static size_t pixel_bytes(const struct png_file *file)
@@ -194,26 +200,25 @@ static void read_passes(struct reader *r, const struct picture *p, int passes, b
 				     recover ? r->passes + y * row_bytes : NULL);
 }
 
-static void put_passes(const struct reader *r, const struct picture *p, struct rect part, struct image *out)
+static void put_passes(struct reader *r, const struct picture *p)
 {
-	const struct png_file *file = p->codec;
-	for (uint32_t y = 0; y < part.h; y++)
-		image_put_part(out, 0, y, r->passes + ((size_t)(y + part.y) * p->stored_w + part.x) * pixel_bytes(file), part.w,
-			       file->channels);
+	struct boxes *b = &r->boxes;
+	for (uint32_t y = 0; y < b->part.h; y++)
+		boxes_row(b, r->passes + ((size_t)(y + b->part.y) * p->stored_w + b->part.x) * pixel_bytes(p->codec));
 }
 
-static void read_rows(struct reader *r, const struct picture *p, struct rect part, uint8_t *row, struct image *out)
+static void read_rows(struct reader *r, const struct picture *p, uint8_t *row)
 {
-	const struct png_file *file = p->codec;
-	for (uint32_t y = 0; y < part.y + part.h; y++) {
+	struct boxes *b = &r->boxes;
+	for (uint32_t y = 0; y < b->part.y + b->part.h; y++) {
 		png_read_row(r->png, row, NULL);
-		if (y >= part.y)
-			image_put_part(out, 0, y - part.y, row + part.x * pixel_bytes(file), part.w, file->channels);
+		if (y >= b->part.y)
+			boxes_row(b, row + b->part.x * pixel_bytes(p->codec));
 	}
 }
 
-static bool read_pixels(struct arena *scratch, struct reader *r, const struct picture *p, const struct wants *w,
-			struct image *out, struct error *err)
+static bool read_pixels(struct arena *scratch, struct reader *r, const struct picture *p, bool recover,
+			struct error *err)
 {
 	const struct png_file *file = p->codec;
 	int passes = png_set_interlace_handling(r->png);
@@ -227,10 +232,10 @@ static bool read_pixels(struct arena *scratch, struct reader *r, const struct pi
 		return false;
 	if (file->interlaced) {
 		r->passes = rows;
-		read_passes(r, p, passes, w->recover);
-		put_passes(r, p, png_cover(p, w), out);
+		read_passes(r, p, passes, recover);
+		put_passes(r, p);
 	} else {
-		read_rows(r, p, png_cover(p, w), rows, out);
+		read_rows(r, p, rows);
 	}
 	return true;
 }
@@ -239,13 +244,13 @@ static bool read_region(struct arena *a, struct arena *scratch, struct reader *r
 			const struct wants *w, struct image *out, struct error *err)
 {
 	const struct png_file *file = p->codec;
-	struct rect part = png_cover(p, w);
 	png_read_info(r->png, r->info);
 	if (png_get_image_width(r->png, r->info) != p->stored_w || png_get_image_height(r->png, r->info) != p->stored_h)
 		return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "the file changed while it was read");
 	set_conversions(r);
-	if (!(file->deep ? image_alloc_deep : image_alloc)(a, out, p->facts.gray ? MODEL_GRAY : MODEL_RGB, p->facts.alpha,
-							   part, err))
+	r->boxes = (struct boxes){.out = out, .part = png_cover(p, w), .side = boxes_side(w, p->facts.alpha),
+				  .channels = file->channels};
+	if (!boxes_open(a, scratch, &r->boxes, model_of(p), p->facts.alpha, file->deep, err))
 		return false;
 	if (w->recover) {
 		png_set_crc_action(r->png, PNG_CRC_QUIET_USE, PNG_CRC_DEFAULT);
@@ -253,17 +258,19 @@ static bool read_region(struct arena *a, struct arena *scratch, struct reader *r
 		png_set_compression_buffer_size(r->png, 64);
 		image_whiten(out);
 	}
-	return read_pixels(scratch, r, p, w, out, err);
+	return read_pixels(scratch, r, p, w->recover, err);
 }
 
 /* After an error of libpng or of the source. */
-static bool recover(const struct reader *r, const struct picture *p, const struct wants *w, struct image *out,
+static bool recover(struct reader *r, const struct picture *p, const struct wants *w, struct image *out,
 		    const struct error *err)
 {
 	if (!w->recover || !out->n || p->source->has_failed || err->reason != REASON_DAMAGED)
 		return false;
 	if (r->passes)
-		put_passes(r, p, png_cover(p, w), out);
+		put_passes(r, p);
+	while (r->boxes.y < r->boxes.part.h)
+		boxes_row(&r->boxes, NULL);
 	return true;
 }
 
