@@ -125,32 +125,43 @@ char *arena_printf(struct arena *a, const char *format, ...)
 	return at;
 }
 
-void *arena_block(struct arena *a, size_t n_bytes, struct error *err)
+static void *take(size_t n_bytes)
+{
+	void *at;
+	if (is_on_heap(n_bytes))
+		return posix_memalign(&at, 64, n_bytes) ? NULL : at;
+	at = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return at == MAP_FAILED ? NULL : at;
+}
+
+void *arena_room(struct arena *a, size_t n_bytes, struct error *err)
 {
 	if (!n_bytes)
 		n_bytes = 1;
-	void *at;
-	if (is_on_heap(n_bytes)) {
-		if (posix_memalign(&at, 64, n_bytes))
-			at = NULL;
-		else
-			memset(at, 0, n_bytes);
-	} else {
-		at = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (at == MAP_FAILED)
-			at = NULL;
-	}
+	void *at = take(n_bytes);
 	if (!at) {
 		fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.",
 		     "no memory for a block of %zu bytes", n_bytes);
 		return NULL;
 	}
+	/* Who reads what was not written shall see it. */
+	if (SANITIZED)
+		memset(at, 0xa5, n_bytes);
 	struct block *b = arena_new(a, struct block);
 	*b = (struct block){.next = a->blocks, .at = at, .n_bytes = n_bytes};
 	a->blocks = b;
 	a->live_bytes += n_bytes;
 	if (a->live_bytes > a->peak_bytes)
 		a->peak_bytes = a->live_bytes;
+	return at;
+}
+
+void *arena_block(struct arena *a, size_t n_bytes, struct error *err)
+{
+	void *at = arena_room(a, n_bytes, err);
+	/* Fresh pages are clear. */
+	if (at && is_on_heap(n_bytes))
+		memset(at, 0, n_bytes);
 	return at;
 }
 

@@ -35,7 +35,10 @@ char *arena_printf(struct arena *a, const char *format, ...) __attribute__((form
 /* A large zeroed block (pixels), 64-byte aligned. Refused memory is NULL with status 503. */
 void *arena_block(struct arena *a, size_t n_bytes, struct error *err);
 
-/* Gives a block back before the end; at must come from arena_block of the same arena. */
+/* The same, not cleared: for what is written before it is read. */
+void *arena_room(struct arena *a, size_t n_bytes, struct error *err);
+
+/* Gives a block back before the end; at must come from arena_block or arena_room of the same arena. */
 void arena_drop_block(struct arena *a, void *at);
 
 /* Runs undo(what) when the arena is closed; later deferred, earlier run. */

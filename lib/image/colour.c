@@ -57,7 +57,7 @@ bool colour_level(struct arena *a, struct image *image, struct error *err)
 		struct plane *p = &image->plane[i], up = *l;
 		if (p->w == l->w && p->h == l->h && p->dx == l->dx && p->dy == l->dy)
 			continue;
-		if (!plane_alloc(a, &up, l->w, l->h, err) ||
+		if (!plane_room(a, &up, l->w, l->h, err) ||
 		    !resample(a, p, across, down, FILTER_TRIANGLE, &up, err))
 			return false;
 		arena_drop_block(a, p->at);

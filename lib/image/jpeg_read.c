@@ -253,7 +253,7 @@ static bool alloc_raw_planes(struct arena *a, struct jpeg_decompress_struct *j, 
 		uint32_t w = (uint32_t)c->width_in_blocks * (uint32_t)c->DCT_scaled_size;
 		uint32_t h = calls * (uint32_t)(c->v_samp_factor * c->DCT_scaled_size);
 		uint32_t most = (c->downsampled_height + part - 1) / part;
-		if (!plane_alloc(a, p, (w + part - 1) / part, (h + part - 1) / part, err))
+		if (!plane_room(a, p, (w + part - 1) / part, (h + part - 1) / part, err))
 			return false;
 		map_plane(p, j, i, scale);
 		p->dx *= part;
@@ -328,7 +328,7 @@ static bool alloc_cropped_planes(struct arena *a, const struct jpeg_decompress_s
 			map_plane(p, j, i, scale);
 		sub_x[i] = (int)(p->dx / scale + 0.5);
 		sub_y[i] = (int)(p->dy / scale + 0.5);
-		if (!plane_alloc(a, p, (part.w + (uint32_t)sub_x[i] - 1) / (uint32_t)sub_x[i],
+		if (!plane_room(a, p, (part.w + (uint32_t)sub_x[i] - 1) / (uint32_t)sub_x[i],
 				 (part.h + (uint32_t)sub_y[i] - 1) / (uint32_t)sub_y[i], err))
 			return false;
 		p->x = part.x * scale;

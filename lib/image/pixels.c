@@ -24,24 +24,32 @@ int model_planes(enum model model)
 	return model == MODEL_GRAY ? 1 : model == MODEL_CMYK ? 4 : 3;
 }
 
-static bool alloc_samples(struct arena *a, struct plane *p, uint32_t w, uint32_t h, size_t bytes, struct error *err)
+typedef void *alloc_function(struct arena *a, size_t n_bytes, struct error *err);
+
+static bool alloc_samples(struct arena *a, struct plane *p, uint32_t w, uint32_t h, size_t bytes, alloc_function *alloc,
+			  struct error *err)
 {
 	size_t stride = ((size_t)w * bytes + 63) & ~(size_t)63;
 	p->w = w;
 	p->h = h;
 	p->stride = stride;
-	p->at = arena_block(a, stride * h, err);
+	p->at = alloc(a, stride * h, err);
 	return p->at != NULL;
 }
 
 bool plane_alloc(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err)
 {
-	return alloc_samples(a, p, w, h, 1, err);
+	return alloc_samples(a, p, w, h, 1, arena_block, err);
+}
+
+bool plane_room(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err)
+{
+	return alloc_samples(a, p, w, h, 1, arena_room, err);
 }
 
 bool plane_alloc_deep(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err)
 {
-	return alloc_samples(a, p, w, h, 2, err);
+	return alloc_samples(a, p, w, h, 2, arena_block, err);
 }
 
 static bool alloc_image(struct arena *a, struct image *out, enum model model, bool alpha, bool deep, struct rect part,
@@ -53,7 +61,7 @@ static bool alloc_image(struct arena *a, struct image *out, enum model model, bo
 	out->deep = deep;
 	for (int i = 0; i < image_planes(out); i++) {
 		struct plane *p = &out->plane[i];
-		if (!alloc_samples(a, p, part.w, part.h, deep ? 2 : 1, err))
+		if (!alloc_samples(a, p, part.w, part.h, deep ? 2 : 1, arena_block, err))
 			return false;
 		p->x = part.x;
 		p->y = part.y;

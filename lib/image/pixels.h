@@ -64,10 +64,13 @@ static inline int image_planes(const struct image *image)
 	return image->n + image->alpha;
 }
 
-/* Memory for a plane of w x h 8-bit samples, rows 64-byte aligned. at is NULL on failure. */
+/* Cleared memory for a plane of w x h 8-bit samples, rows 64-byte aligned. at is NULL on failure. */
 bool plane_alloc(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err);
 
-/* The same for samples of 16 bits. */
+/* The same, not cleared: for who writes all samples that will be read. */
+bool plane_room(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err);
+
+/* Cleared, for samples of 16 bits. */
 bool plane_alloc_deep(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err);
 
 /* All planes of an image of this kind, in full resolution and over this part of the full image; 8-bit samples, or 16-bit

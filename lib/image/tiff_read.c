@@ -166,7 +166,7 @@ static bool alloc_planes(struct arena *a, const struct tiff_file *f, const struc
 		plane_sides(f, t, i, &w, &h);
 		if (w + SPARE > FACTS_MAX_SIDE || h + SPARE > FACTS_MAX_SIDE)
 			return tiff_unsupported(err, "tiles of width", l->tile_w);
-		if (!plane_alloc(a, p, (uint32_t)w + SPARE, (uint32_t)h + SPARE, err))
+		if (!plane_room(a, p, (uint32_t)w + SPARE, (uint32_t)h + SPARE, err))
 			return false;
 		p->w = (uint32_t)w;
 		p->h = (uint32_t)h;

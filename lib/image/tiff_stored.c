@@ -48,7 +48,7 @@ static bool read_tiles(struct arena *a, struct tiff_streams *s, struct rect tile
 			struct str stored;
 			if (!tiff_streams_read(s, y * across + x, tiff_tiles_after(s->level, tiles, x, y), UINT64_MAX, &stored, err))
 				return false;
-			char *copy = arena_block(a, stored.n, err);
+			char *copy = arena_room(a, stored.n, err);
 			if (!copy)
 				return false;
 			memcpy(copy, stored.at, stored.n);

@@ -26,7 +26,7 @@ static bool read_run(struct tiff_streams *s, uint64_t offset, uint64_t n, struct
 		arena_drop_block(s->scratch, s->at);
 	s->offset = offset;
 	s->n = 0;
-	s->at = arena_block(s->scratch, n, err);
+	s->at = arena_room(s->scratch, n, err);
 	if (!s->at || !source_read(s->f->source, s->at, n, offset, err))
 		return false;
 	s->n = n;

@@ -138,7 +138,7 @@ static bool make_plane(struct arena *a, const struct image *in, int i, const str
 	bool veiled = in->alpha && i < in->n;
 	if (!how.in_light && !g->swap && view(&in->plane[i], across, down, to))
 		return true;
-	if (!plane_alloc(a, to, across.n, down.n, err))
+	if (!plane_room(a, to, across.n, down.n, err))
 		return false;
 	if (!how.in_light || i == in->n)
 		return resample(a, &in->plane[i], across, down, how.filter, to, err);
@@ -149,7 +149,7 @@ static bool make_plane(struct arena *a, const struct image *in, int i, const str
 static bool stand_up(struct arena *a, struct plane *p, struct error *err)
 {
 	struct plane lying = *p;
-	if (!plane_alloc(a, p, lying.h, lying.w, err))
+	if (!plane_room(a, p, lying.h, lying.w, err))
 		return false;
 	transpose(&lying, p);
 	arena_drop_block(a, lying.at);
