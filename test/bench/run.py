@@ -14,6 +14,8 @@ from stack import StackError
 SIZES = {"24": (6000, 4000), "96": (12000, 8000)}
 QUICK_SIZES = {"6": (3000, 2100)}
 ROUND_MS, MOST = 200, 100                # how long, and how often at most, one works on a workload in a round
+# Megabytes resident that Lorikeet may have: with pictures of so many megapixels, of kinds that it need not hold whole.
+MOST_MB, MOST_MB_LARGE, LARGE = 60, 120, 30e6
 SLOW_MS, SLOW_ROUNDS = 1000, 3           # whoever takes so long has fewer rounds
 
 
@@ -43,6 +45,16 @@ def measure(runs, requests, rounds):
                 got = run.measure(min(max(int(ROUND_MS / ms), 1), MOST))
                 figures[key].append(got._replace(peak_mb=first.peak_mb))
     return figures
+
+
+def memory_faults(found, runs):
+    faults = []
+    for w in found:
+        most = MOST_MB_LARGE if w.master.width * w.master.height > LARGE else MOST_MB
+        _, first = runs[w.name, "lorikeet"]
+        if w.kind.endswith((".tif", ".jp2", "flat.jpg")) and first.peak_mb > most:
+            faults.append(f"{w.name}: Lorikeet's worker has {first.peak_mb:.0f} MB, and may have {most}")
+    return faults
 
 
 def answers_to(workload, runs, field):
@@ -95,6 +107,7 @@ def run(words, folder):
                 figures = measure(runs, {w.name: len(w.asks or [None]) for w in found}, words.rounds)
             print("looking at the pictures", flush=True)
             judged, faults = judge_all(found, runs, field, words.out / "pictures")
+            faults += memory_faults(found, runs)
         notes = [f"- {note}" for note in (servers.absent, *faults) if note]
         results = Results(found, figures, judged, 0 if words.quick else words.rounds, idle_mb, notes)
         results.write(words.out)
