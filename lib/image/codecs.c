@@ -16,7 +16,7 @@
 #include "webp.h"
 
 const struct decoder *const decoders[] = {&jpeg_decoder, &tiff_decoder, &jp2_decoder,  &png_decoder,
-					   &webp_decoder, &heif_decoder, &magick_decoder, &plain_decoder,
+					   &webp_decoder, &heif_decoder, &plain_decoder,
 					   &jxl_decoder,  NULL};
 
 const char *const image_suffixes[] = {"jpg", "jpeg", "tif", "tiff", "jp2", "j2k", "png", "webp", "gif", "bmp", "psd", "psb",

@@ -53,7 +53,6 @@ struct stored_tiles {
 
 struct decoder {
 	const char *name;
-	bool by_wand;                  /* MagickWand decodes it */
 	/* Whether a file that starts with these bytes is of this format. */
 	bool (*knows)(const uint8_t *head, size_t n);
 	/* Fills the stored sides, facts (tiles and levels as stored; picture_open orients them and sets

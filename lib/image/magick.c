@@ -9,33 +9,19 @@
 
 #include <wand/MagickWand.h>
 
-#include "../base/deadline.h"
 #include "../base/log.h"
-#include "gif_head.h"
+#include "../iiif/facts.h"
 #include "palette.h"
 
 /* ImageMagick's own: 8 bytes a pixel and 2 of palette indexes, and what its coder holds beside them. */
 #define PIXEL_BYTES 16
 #define FIXED_BYTES (UINT64_C(8) << 20)
 
-static struct magick_options configured = {.memory_bytes = UINT64_C(1) << 30};
+static uint64_t most_bytes = UINT64_C(1) << 30;
 
-void magick_configure(const struct magick_options *options)
+void magick_configure(uint64_t memory_bytes)
 {
-	configured = *options;
-}
-
-bool magick_knows_format(const char *name)
-{
-	return strcmp(name, "gif") == 0;
-}
-
-static bool is_allowed(void)
-{
-	for (const char *const *name = configured.formats; name && *name; name++)
-		if (magick_knows_format(*name))
-			return true;
-	return !configured.formats;
+	most_bytes = memory_bytes;
 }
 
 /* Start */
@@ -132,7 +118,7 @@ static void write_rights(struct buf *b)
 	for (size_t i = 0; i < sizeof domains / sizeof *domains; i++)
 		buf_printf(b, "<policy domain=\"%s\" rights=\"none\" pattern=\"*\"/>", domains[i]);
 	buf_text(b, "<policy domain=\"module\" rights=\"read|write\" pattern=\"GIF\"/>");
-	buf_text(b, "<policy domain=\"coder\" rights=\"read|write\" pattern=\"GIF\"/>");
+	buf_text(b, "<policy domain=\"coder\" rights=\"write\" pattern=\"GIF\"/>");
 	buf_text(b, "</policymap>");
 }
 
@@ -145,7 +131,7 @@ static bool set_rights(void)
 	bool ok = SetMagickSecurityPolicy(str_dup(a, buf_view(b)), e) != MagickFalse;
 	DestroyExceptionInfo(e);
 	arena_close(a);
-	static const char *const never[] = {"MVG", "MSL", "SVG", "PS", "PDF", "EPS", "TEXT", "LABEL", "URL", "HTTPS"};
+	static const char *const never[] = {"MVG", "MSL", "SVG", "PS", "PDF", "EPS", "TEXT", "LABEL", "URL", "HTTPS", "GIF"};
 	for (size_t i = 0; i < sizeof never / sizeof *never; i++)
 		ok = ok && !IsRightsAuthorized(CoderPolicyDomain, ReadPolicyRights, never[i]);
 	return ok && IsRightsAuthorized(CoderPolicyDomain, WritePolicyRights, "GIF") &&
@@ -170,7 +156,7 @@ static bool start(struct error *err)
 		SetMagickResourceLimit(HeightResource, FACTS_MAX_SIDE);
 	}
 	/* Anew each time: the configuration may come after the start. */
-	SetMagickResourceLimit(MemoryResource, configured.memory_bytes);
+	SetMagickResourceLimit(MemoryResource, most_bytes);
 	return state == RUNS || fail(err, 500, REASON_INTERNAL, "This kind of image cannot be handled now.",
 				     "ImageMagick does not take our security policy");
 }
@@ -196,153 +182,6 @@ static bool blame(const ExceptionInfo *e, struct error *err)
 			    more);
 	return fail(err, 500, REASON_DAMAGED, "The image is damaged.", "ImageMagick: %s %s", reason, more);
 }
-
-/* Reading */
-
-static bool magick_knows(const uint8_t *head, size_t n)
-{
-	return gif_knows(head, n) && is_allowed();
-}
-
-static bool magick_open(struct arena *a, uint32_t page, struct picture *p, struct error *err)
-{
-	struct gif_header *h = arena_new(a, struct gif_header);
-	if (page != 1)
-		return fail(err, 404, REASON_NOT_FOUND, "There is no such page.", "page %u", page);
-	if (!gif_parse(p->source, h, err))
-		return false;
-	p->codec = h;
-	p->stored_w = h->w;
-	p->stored_h = h->h;
-	p->facts.gray = h->gray;
-	p->facts.alpha = h->alpha;
-	return true;
-}
-
-static enum model model_of(const struct gif_header *h)
-{
-	return h->gray ? MODEL_GRAY : MODEL_RGB;
-}
-
-static uint64_t magick_memory(const struct picture *p, const struct wants *w)
-{
-	const struct gif_header *h = p->codec;
-	struct rect part = decoder_cover(p, w, 1, 1, 0, 0);
-	return (uint64_t)h->frame.w * h->frame.h * PIXEL_BYTES + p->source->validator.length +
-	       image_bytes(model_of(h), h->alpha, part) + FIXED_BYTES;
-}
-
-static bool read_blob(struct arena *a, const struct picture *p, struct str *blob, struct error *err)
-{
-	size_t n = p->source->validator.length;
-	char *at = arena_block(a, n, err);
-	*blob = (struct str){at, n};
-	return at && source_read(p->source, at, n, 0, err);
-}
-
-static MagickBooleanType on_progress(const char *text, const MagickOffsetType at, const MagickSizeType n, void *err)
-{
-	(void)text;
-	(void)at;
-	(void)n;
-	return deadline_check(err) ? MagickTrue : MagickFalse;
-}
-
-static Image *decode(struct str blob, ExceptionInfo *e, struct error *err)
-{
-	ImageInfo *info = AcquireImageInfo();
-	SetImageInfoProgressMonitor(info, on_progress, err);
-	CopyMagickString(info->magick, "GIF", MaxTextExtent);
-	info->scene = 0;
-	info->number_scenes = 1;
-	Image *image = BlobToImage(info, blob.at, blob.n, e);
-	DestroyImageInfo(info);
-	return image;
-}
-
-static bool check_image(const Image *image, const ExceptionInfo *e, const struct gif_header *h, struct error *err)
-{
-	if (!blame(e, err) || (image && !blame(&image->exception, err)))
-		return false;
-	if (!image || image->columns != h->frame.w || image->rows != h->frame.h)
-		return fail(err, 500, REASON_DAMAGED, "The image is damaged.",
-			    "ImageMagick's picture is not what the header says");
-	if (image->colorspace != sRGBColorspace && image->colorspace != GRAYColorspace)
-		return fail(err, 501, REASON_UNSUPPORTED, "This kind of image is not supported.", "ImageMagick's colour space %d",
-			    (int)image->colorspace);
-	return true;
-}
-
-/* Gray or RGB, and behind that opacity if it is asked for. */
-static void take_pixels(const PixelPacket *from, uint32_t n, int colours, bool alpha, bool matte, uint8_t *samples)
-{
-	for (uint32_t x = 0; x < n; x++) {
-		*samples++ = ScaleQuantumToChar(GetPixelRed(&from[x]));
-		if (colours == 3) {
-			*samples++ = ScaleQuantumToChar(GetPixelGreen(&from[x]));
-			*samples++ = ScaleQuantumToChar(GetPixelBlue(&from[x]));
-		}
-		if (alpha)
-			*samples++ = matte ? ScaleQuantumToChar(GetPixelAlpha(&from[x])) : 255;
-	}
-}
-
-/* The frame into the planes, which cover a part of the picture and are clear where no frame is. */
-static bool put_frame(struct arena *a, const Image *image, const struct gif_header *h, struct rect part,
-		      struct image *out, ExceptionInfo *e)
-{
-	struct rect both;
-	if (!rect_meet(h->frame, part, &both))
-		return true;
-	uint8_t *samples = arena_alloc(a, (size_t)both.w * 4);
-	for (uint32_t y = both.y; y < both.y + both.h; y++) {
-		const PixelPacket *row = GetVirtualPixels(image, both.x - h->frame.x, y - h->frame.y, both.w, 1, e);
-		if (!row)
-			return false;
-		take_pixels(row, both.w, out->n, out->alpha, image->matte, samples);
-		image_put_part(out, both.x - part.x, y - part.y, samples, both.w, image_planes(out));
-	}
-	return true;
-}
-
-static bool read_pixels(struct arena *a, struct arena *scratch, const struct picture *p, const struct wants *w,
-			ExceptionInfo *e, struct image *out, struct error *err)
-{
-	const struct gif_header *h = p->codec;
-	struct rect part = decoder_cover(p, w, 1, 1, 0, 0);
-	struct str blob;
-	if (!read_blob(scratch, p, &blob, err))
-		return source_blame(p->source, err);
-	Image *image = decode(blob, e, err);
-	bool ok = deadline_check(err) && check_image(image, e, h, err) && image_alloc(a, out, model_of(h), h->alpha, part, err) &&
-		  (put_frame(scratch, image, h, part, out, e) || out_of_memory(err));
-	if (image)
-		DestroyImageList(image);
-	return ok;
-}
-
-static bool magick_read(struct arena *a, const struct picture *p, const struct wants *w, struct image *out,
-			struct error *err)
-{
-	*out = (struct image){0};
-	if (!start(err))
-		return false;
-	struct arena *scratch = arena_open();
-	ExceptionInfo *e = AcquireExceptionInfo();
-	bool ok = read_pixels(a, scratch, p, w, e, out, err);
-	DestroyExceptionInfo(e);
-	arena_close(scratch);
-	return ok;
-}
-
-const struct decoder magick_decoder = {
-	.by_wand = true,
-	.name = "gif",
-	.knows = magick_knows,
-	.open = magick_open,
-	.memory = magick_memory,
-	.read = magick_read,
-};
 
 /* Writing */
 

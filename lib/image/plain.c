@@ -4,13 +4,14 @@
 #include "../base/deadline.h"
 #include "bmp.h"
 #include "boxes.h"
+#include "gif.h"
 #include "pnm.h"
 #include "psd.h"
 
 #define ICC_MAX_BYTES (16 << 20)
 #define FIXED_BYTES (64 << 10)
 
-static const struct raster_format *const formats[] = {&bmp_format, &pnm_format, &psd_format};
+static const struct raster_format *const formats[] = {&gif_format, &bmp_format, &pnm_format, &psd_format};
 static const char *const *allowed;
 
 /* The codec's own facts. */

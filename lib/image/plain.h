@@ -5,11 +5,11 @@
 #include "decoder.h"
 
 /*
- * The simple formats (raster.h): BMP, Netpbm and PSD. A read takes the wanted part of the wanted rows; only run-length
- * coded BMPs are unpacked whole, and plain Netpbm is read from its beginning.
+ * The simple formats (raster.h): GIF, BMP, Netpbm and PSD. A read takes the wanted part of the wanted rows; only run-length
+ * coded BMPs and interlaced GIFs are unpacked whole, and other GIFs and plain Netpbm are read from their beginning.
  */
 
-/* Those allowed: "bmp", "pnm", "psd", NULL-terminated; other words do not matter. NULL: all. The list outlives its
+/* Those allowed: "gif", "bmp", "pnm", "psd", NULL-terminated; other words do not matter. NULL: all. The list outlives its
  * use. */
 void plain_configure(const char *const *formats);
 

@@ -12,7 +12,6 @@
 
 #include "../base/file.h"
 #include "../image/heif.h"
-#include "../image/magick.h"
 #include "../image/plain.h"
 #include "../source/cache.h"
 #include "config_options.h"
@@ -478,7 +477,7 @@ static bool check_words(const char *const *list, bool (*knows)(const char *), co
 
 static bool is_rare_format(const char *name)
 {
-	return magick_knows_format(name) || plain_knows_format(name);
+	return plain_knows_format(name);
 }
 
 /* What options say of each other. */

@@ -98,7 +98,7 @@ const struct option config_options[] = {
 	R("images", metadata, CHOICE, "copyright", 0, 0, metadata_words,
 	  "What of EXIF, XMP and IPTC goes into jpg, png, webp and tif: nothing; rights and credit; all but what is no longer true."),
 	C("images", "magick_formats", magick_formats, LIST, "gif,bmp,pnm,psd", 0, 0, NULL,
-	  "Rare source formats that are read: of gif (by ImageMagick), bmp, pnm, psd."),
+	  "Rare source formats that are read: of gif, bmp, pnm, psd."),
 	C("images", "heif_formats", heif_formats, LIST, "heic,avif", 0, 0, NULL,
 	  "Source formats that libheif may decode, where it can: of heic, avif."),
 	C("images", "jxl", jxl, BOOL, "true", 0, 0, NULL, "Whether libjxl may decode JPEG XL."),

@@ -280,7 +280,7 @@ bool recipe_run(struct arena *a, const struct recipe *r, struct stopwatch *watch
 		stopwatch_lap(watch, STAGE_READ);
 		return true;
 	}
-	answer->path = r->picture->decoder->by_wand || r->encoder->by_wand ? PATH_WAND : PATH_PLANES;
+	answer->path = r->encoder->by_wand ? PATH_WAND : PATH_PLANES;
 	if (err->status || !make_picture(a, r, watch, &picture, err))
 		return false;
 

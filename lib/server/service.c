@@ -286,7 +286,7 @@ struct service *service_open(struct arena *a, const struct config *c, struct err
 {
 	struct service *s = arena_new(a, struct service);
 	s->config = c;
-	magick_configure(&(struct magick_options){c->magick_formats, c->max_request_memory});
+	magick_configure(c->max_request_memory);
 	plain_configure(c->magick_formats);
 	opened_configure((uint32_t)c->opened_images);
 	jxl_configure(c->jxl);

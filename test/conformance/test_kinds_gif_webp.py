@@ -134,7 +134,8 @@ def refusals():
 def damaged():
     """(name, data, what is recovered, rows that are surely there); None for nothing."""
     lossless, lossy = webp(scene(), lossless=True), webp(scene(), quality=90)
-    yield "cut.gif", gif(97, 67, [frame(gray_scene() >> 4)], table(16))[:-2000], None, 0
+    index = gray_scene() >> 4
+    yield "cut.gif", gif(97, 67, [frame(index)], table(16))[:-2000], table(16)[index], 30
     yield "cut-lossless.webp", lossless[:-1500], scene(), 30
     yield "cut.webp", lossy[:len(lossy) * 3 // 4], decoded(lossy), 16
     # libwebp gives nothing of an animation's frame that is not whole.
