@@ -21,12 +21,16 @@ static void widen(uint32_t *at, uint32_t *n, uint32_t side, uint32_t most)
 	*n = end - *at;
 }
 
+struct rect boxes_widen(struct rect part, uint32_t side, uint32_t w, uint32_t h)
+{
+	widen(&part.x, &part.w, side, w);
+	widen(&part.y, &part.h, side, h);
+	return part;
+}
+
 struct rect boxes_cover(const struct picture *p, const struct wants *w, uint32_t side)
 {
-	struct rect r = decoder_cover(p, w, side, side, 0, 0);
-	widen(&r.x, &r.w, side, p->stored_w);
-	widen(&r.y, &r.h, side, p->stored_h);
-	return r;
+	return boxes_widen(decoder_cover(p, w, side, side, 0, 0), side, p->stored_w, p->stored_h);
 }
 
 static struct rect grid(struct rect part, uint32_t side)

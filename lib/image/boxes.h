@@ -25,6 +25,9 @@ struct boxes {
  * would have to be weighed, and in linear light. */
 uint32_t boxes_side(const struct wants *w, bool alpha);
 
+/* A part of w x h samples, grown to whole boxes. */
+struct rect boxes_widen(struct rect part, uint32_t side, uint32_t w, uint32_t h);
+
 /* What must be read: decoder_cover, in whole boxes. */
 struct rect boxes_cover(const struct picture *p, const struct wants *w, uint32_t side);
 

@@ -8,11 +8,18 @@
 #include <webp/encode.h>
 #include <webp/mux.h>
 
+#include "boxes.h"
 #include "metadata.h"
 
-#define LOSSLESS 101
+#define LOSSLESS 101            /* as a quality */
+#define LOSSY 1                 /* as libwebp says it of a picture */
 #define CROP_MARGIN 2
 #define FILE_MAX_BYTES (UINT64_C(1) << 30)
+
+/* The codec's own facts. */
+struct webp_file {
+	bool lossy;                    /* the first frame */
+};
 
 /* The file's bytes, in a block of a. */
 static bool read_file(struct arena *a, struct source *s, struct str *out, struct error *err)
@@ -65,15 +72,19 @@ static bool webp_knows(const uint8_t *h, size_t n)
 }
 
 /* The first frame may have opacity, or leave some of the canvas free, without a word of that in the header. */
-static bool has_alpha(WebPDemuxer *d, const struct picture *p)
+static void read_first_frame(WebPDemuxer *d, struct picture *p, struct webp_file *file)
 {
 	WebPIterator f;
+	WebPBitstreamFeatures features;
 	bool alpha = WebPDemuxGetI(d, WEBP_FF_FORMAT_FLAGS) & ALPHA_FLAG;
-	if (WebPDemuxGetFrame(d, 1, &f))
+	if (WebPDemuxGetFrame(d, 1, &f)) {
 		alpha = alpha || f.has_alpha || f.x_offset || f.y_offset || (uint32_t)f.width < p->stored_w ||
 			(uint32_t)f.height < p->stored_h;
+		file->lossy = WebPGetFeatures(f.fragment.bytes, f.fragment.size, &features) == VP8_STATUS_OK &&
+			      features.format == LOSSY;
+	}
 	WebPDemuxReleaseIterator(&f);
-	return alpha;
+	p->facts.alpha = alpha;
 }
 
 static bool read_facts(struct arena *a, struct arena *scratch, struct picture *p, struct error *err)
@@ -85,7 +96,8 @@ static bool read_facts(struct arena *a, struct arena *scratch, struct picture *p
 		return false;
 	p->stored_w = WebPDemuxGetI(d, WEBP_FF_CANVAS_WIDTH);
 	p->stored_h = WebPDemuxGetI(d, WEBP_FF_CANVAS_HEIGHT);
-	p->facts.alpha = has_alpha(d, p);
+	p->codec = arena_new(a, struct webp_file);
+	read_first_frame(d, p, p->codec);
 	struct metadata *m = &p->metadata;
 	struct str icc = chunk(a, d, "ICCP");
 	m->exif = chunk(a, d, "EXIF");
@@ -109,29 +121,104 @@ static bool webp_open(struct arena *a, uint32_t page, struct picture *p, struct 
 	return ok;
 }
 
-static struct rect cover(const struct picture *p, const struct wants *w)
-{
-	return decoder_cover(p, w, 1, 1, 0, 0);
-}
-
-static uint64_t webp_memory(const struct picture *p, const struct wants *w)
-{
-	struct rect r = cover(p, w);
-	/* Lossless keeps four bytes for each pixel of the whole picture beside what is delivered. */
-	uint64_t whole = (uint64_t)p->stored_w * p->stored_h * 4;
-	return p->source->validator.length + whole + ((uint64_t)r.w + 8) * (r.h + 8) * 4 + image_bytes(MODEL_RGB, true, r) +
-	       (2 << 20);
-}
+/* How a picture is read. */
+struct task {
+	bool ycc;                      /* the samples of a lossy picture as they are stored, chroma halved; else RGB */
+	uint32_t side[2];              /* of the boxes that become one sample: of luma or RGB, of chroma */
+	struct rect part[2];           /* in their samples, whole boxes */
+	struct rect crop;              /* what libwebp decodes, in pixels */
+};
 
 static uint32_t at_most(uint32_t n, uint32_t most)
 {
 	return n < most ? n : most;
 }
 
-/* What can be decoded of these bytes, the rest white. */
-static VP8StatusCode decode_some(const WebPIterator *frame, uint8_t *pixels, WebPDecoderConfig *c)
+/* Chroma is interpolated by libwebp where an answer would show how. */
+static bool gains_by_ycc(const struct picture *p, const struct wants *w)
 {
-	memset(pixels, 255, c->output.u.RGBA.size);
+	const struct webp_file *file = p->codec;
+	bool halved = w->chroma_x == 2 && w->chroma_y == 2, scaled = w->step_x >= 2 && w->step_y >= 2;
+	return file->lossy && !p->facts.alpha && !w->in_light && !w->recover && (w->gray || halved || scaled);
+}
+
+/* libwebp crops at even places only, and its chroma differs in the outermost samples of a crop. */
+static struct rect crop_of(struct rect r, uint32_t w, uint32_t h)
+{
+	uint32_t x = (r.x > CROP_MARGIN ? r.x - CROP_MARGIN : 0) & ~UINT32_C(1);
+	uint32_t y = (r.y > CROP_MARGIN ? r.y - CROP_MARGIN : 0) & ~UINT32_C(1);
+	return (struct rect){x, y, at_most(r.x + r.w + CROP_MARGIN, w) - x, at_most(r.y + r.h + CROP_MARGIN, h) - y};
+}
+
+static struct rect halved(struct rect r)
+{
+	uint32_t right = (r.x + r.w + 1) / 2, bottom = (r.y + r.h + 1) / 2;
+	return (struct rect){r.x / 2, r.y / 2, right - r.x / 2, bottom - r.y / 2};
+}
+
+static struct rect joined(struct rect a, struct rect b)
+{
+	uint32_t x = a.x < b.x ? a.x : b.x, y = a.y < b.y ? a.y : b.y;
+	uint32_t right = a.x + a.w > b.x + b.w ? a.x + a.w : b.x + b.w;
+	uint32_t bottom = a.y + a.h > b.y + b.h ? a.y + a.h : b.y + b.h;
+	return (struct rect){x, y, right - x, bottom - y};
+}
+
+static struct task make_task(const struct picture *p, const struct wants *w)
+{
+	struct task t = {.ycc = gains_by_ycc(p, w), .side = {boxes_side(w, p->facts.alpha), 1}};
+	struct wants chroma = *w;
+	chroma.step_x *= w->chroma_x / 2.0;
+	chroma.step_y *= w->chroma_y / 2.0;
+	if (t.ycc)
+		t.side[1] = boxes_side(&chroma, false);
+	int sub = t.ycc ? 2 : 0;
+	struct rect r = decoder_cover(p, w, t.side[0], t.side[0], sub, sub);
+	t.part[0] = boxes_widen(r, t.side[0], p->stored_w, p->stored_h);
+	t.crop = t.part[0];
+	if (t.ycc) {
+		t.part[1] = boxes_widen(halved(r), t.side[1], (p->stored_w + 1) / 2, (p->stored_h + 1) / 2);
+		struct rect c = t.part[1];
+		t.crop = joined(t.crop, (struct rect){c.x * 2, c.y * 2, c.w * 2, c.h * 2});
+	}
+	t.crop = crop_of(t.crop, p->stored_w, p->stored_h);
+	return t;
+}
+
+static uint64_t webp_memory(const struct picture *p, const struct wants *w)
+{
+	struct task t = make_task(p, w);
+	/* Lossless keeps four bytes for each pixel of the whole picture beside what is delivered. */
+	uint64_t whole = (uint64_t)p->stored_w * p->stored_h * 4, crop = ((uint64_t)t.crop.w + 8) * (t.crop.h + 8) * 4;
+	return p->source->validator.length + whole + crop +
+	       boxes_memory(MODEL_RGB, p->facts.alpha, false, t.part[0], t.side[0]) + (2 << 20);
+}
+
+static bool init_config(WebPDecoderConfig *c, struct rect crop, struct error *err)
+{
+	if (!WebPInitDecoderConfig(c))
+		return fail(err, 500, REASON_INTERNAL, "The image could not be read.", "another version of libwebp");
+	c->options.use_cropping = 1;
+	c->options.crop_left = (int)crop.x;
+	c->options.crop_top = (int)crop.y;
+	c->options.crop_width = (int)crop.w;
+	c->options.crop_height = (int)crop.h;
+	c->output.is_external_memory = 1;
+	return true;
+}
+
+static bool check_status(VP8StatusCode status, struct error *err)
+{
+	if (status == VP8_STATUS_OUT_OF_MEMORY)
+		return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "libwebp");
+	return status == VP8_STATUS_OK ||
+	       damaged(err, status == VP8_STATUS_NOT_ENOUGH_DATA ? "it is cut short" : "its pixels cannot be decoded");
+}
+
+/* What can be decoded of these bytes, the rest white. */
+static VP8StatusCode decode_some(const WebPIterator *frame, WebPDecoderConfig *c)
+{
+	memset(c->output.u.RGBA.rgba, 255, c->output.u.RGBA.size);
 	WebPIDecoder *d = WebPIDecode(NULL, 0, c);
 	if (!d)
 		return VP8_STATUS_OUT_OF_MEMORY;
@@ -140,73 +227,150 @@ static VP8StatusCode decode_some(const WebPIterator *frame, uint8_t *pixels, Web
 	return status == VP8_STATUS_OUT_OF_MEMORY ? status : VP8_STATUS_OK;
 }
 
-/* Decodes the part r of the frame, placed at left, top of the planes, whose rest stays transparent. */
-static bool decode_part(struct arena *scratch, const WebPIterator *frame, struct rect r, struct image *out,
-			uint32_t left, uint32_t top, bool recover, struct error *err)
+/* RGB, or with opacity RGBA, of that crop of the frame. */
+static uint8_t *decode_rgb(struct arena *scratch, const WebPIterator *frame, struct rect crop, bool alpha, bool recover,
+			   struct error *err)
 {
 	WebPDecoderConfig c;
-	if (!WebPInitDecoderConfig(&c))
-		return fail(err, 500, REASON_INTERNAL, "The image could not be read.", "another version of libwebp");
-	/* libwebp crops at even places only, and its chroma differs in the outermost samples of a crop. */
-	uint32_t x = (r.x > CROP_MARGIN ? r.x - CROP_MARGIN : 0) & ~UINT32_C(1);
-	uint32_t y = (r.y > CROP_MARGIN ? r.y - CROP_MARGIN : 0) & ~UINT32_C(1);
-	uint32_t w = at_most(r.x + r.w + CROP_MARGIN, (uint32_t)frame->width) - x;
-	uint32_t h = at_most(r.y + r.h + CROP_MARGIN, (uint32_t)frame->height) - y;
-	uint8_t *pixels = arena_block(scratch, (size_t)w * h * 4, err);
-	if (!pixels)
-		return false;
-	c.options.use_cropping = 1;
-	c.options.crop_left = (int)x;
-	c.options.crop_top = (int)y;
-	c.options.crop_width = (int)w;
-	c.options.crop_height = (int)h;
-	c.output.colorspace = MODE_RGBA;
-	c.output.is_external_memory = 1;
+	size_t stride = (size_t)crop.w * (alpha ? 4 : 3);
+	uint8_t *pixels = arena_block(scratch, stride * crop.h, err);
+	if (!pixels || !init_config(&c, crop, err))
+		return NULL;
+	c.output.colorspace = alpha ? MODE_RGBA : MODE_RGB;
 	c.output.u.RGBA.rgba = pixels;
-	c.output.u.RGBA.stride = (int)w * 4;
-	c.output.u.RGBA.size = (size_t)w * h * 4;
-	VP8StatusCode status = recover ? decode_some(frame, pixels, &c)
-				       : WebPDecode(frame->fragment.bytes, frame->fragment.size, &c);
+	c.output.u.RGBA.stride = (int)stride;
+	c.output.u.RGBA.size = stride * crop.h;
+	VP8StatusCode status =
+		recover ? decode_some(frame, &c) : WebPDecode(frame->fragment.bytes, frame->fragment.size, &c);
 	WebPFreeDecBuffer(&c.output);
-	if (status == VP8_STATUS_OUT_OF_MEMORY)
-		return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "libwebp");
-	if (status != VP8_STATUS_OK)
-		return damaged(err, status == VP8_STATUS_NOT_ENOUGH_DATA ? "it is cut short" : "its pixels cannot be decoded");
-	for (uint32_t k = 0; k < r.h; k++)
-		image_put_part(out, left, top + k, pixels + ((size_t)(k + r.y - y) * w + (r.x - x)) * 4, r.w, 4);
-	arena_drop_block(scratch, pixels);
+	return check_status(status, err) ? pixels : NULL;
+}
+
+/* A frame with opacity, which may be smaller than its canvas, that part of which is wanted. */
+static bool read_clear(struct arena *a, struct arena *scratch, const WebPIterator *frame, struct rect r, bool recover,
+		       struct image *out, struct error *err)
+{
+	uint32_t w = (uint32_t)frame->width, h = (uint32_t)frame->height;
+	struct rect whole = {(uint32_t)frame->x_offset, (uint32_t)frame->y_offset, w, h}, both;
+	if (!image_alloc(a, out, MODEL_RGB, true, r, err))
+		return false;
+	if (!rect_meet(r, whole, &both))
+		return true;
+	struct rect part = {both.x - whole.x, both.y - whole.y, both.w, both.h}, crop = crop_of(part, w, h);
+	const uint8_t *pixels = decode_rgb(scratch, frame, crop, true, recover, err);
+	for (uint32_t k = 0; pixels && k < part.h; k++)
+		image_put_part(out, both.x - r.x, both.y - r.y + k,
+			       pixels + ((size_t)(k + part.y - crop.y) * crop.w + (part.x - crop.x)) * 4, part.w, 4);
+	return pixels;
+}
+
+static bool read_rgb(struct arena *a, struct arena *scratch, const WebPIterator *frame, const struct task *t, bool recover,
+		     struct image *out, struct error *err)
+{
+	struct boxes b = {.out = out, .part = t->part[0], .side = t->side[0], .channels = 3};
+	const uint8_t *pixels = decode_rgb(scratch, frame, t->crop, false, recover, err);
+	if (!pixels || !boxes_open(a, scratch, &b, MODEL_RGB, false, false, err))
+		return false;
+	for (uint32_t y = 0; y < b.part.h; y++)
+		boxes_row(&b, pixels + ((size_t)(y + b.part.y - t->crop.y) * t->crop.w + (b.part.x - t->crop.x)) * 3);
 	return true;
 }
 
-/* The first frame may be smaller than its canvas. */
-static bool read_frame(struct arena *scratch, const WebPIterator *frame, struct rect r, struct image *out,
-		       bool recover, struct error *err)
+/* Studio range to full: 219 steps of luma from 16 on, 224 of chroma around 128. */
+static void stretch(struct plane *p, bool chroma)
 {
-	struct rect whole = {(uint32_t)frame->x_offset, (uint32_t)frame->y_offset, (uint32_t)frame->width,
-			     (uint32_t)frame->height}, both;
-	if (!rect_meet(r, whole, &both))
-		return true;
-	struct rect part = {both.x - whole.x, both.y - whole.y, both.w, both.h};
-	return decode_part(scratch, frame, part, out, both.x - r.x, both.y - r.y, recover, err);
+	uint8_t to[256];
+	for (int v = 0; v < 256; v++) {
+		double full = chroma ? 128 + (v - 128) * 255 / 224.0 : (v - 16) * 255 / 219.0;
+		to[v] = full < 0 ? 0 : full > 254.5 ? 255 : (uint8_t)(full + 0.5);
+	}
+	for (uint32_t y = 0; y < p->h; y++) {
+		uint8_t *row = p->at + y * p->stride;
+		for (uint32_t x = 0; x < p->w; x++)
+			row[x] = to[row[x]];
+	}
+}
+
+/* The decoded plane, of which crop says in its samples where it lies, as plane i. */
+static bool take_plane(struct arena *a, struct arena *scratch, const struct task *t, const struct plane *decoded,
+		       struct rect crop, int i, struct image *out, struct error *err)
+{
+	struct image one = {0};
+	struct boxes b = {.out = &one, .part = t->part[i > 0], .side = t->side[i > 0], .channels = 1};
+	if (!boxes_open(a, scratch, &b, MODEL_GRAY, false, false, err))
+		return false;
+	for (uint32_t y = 0; y < b.part.h; y++)
+		boxes_row(&b, decoded->at + (y + b.part.y - crop.y) * decoded->stride + (b.part.x - crop.x));
+	struct plane *p = &out->plane[i];
+	*p = one.plane[0];
+	p->x *= i ? 2 : 1;
+	p->y *= i ? 2 : 1;
+	p->dx *= i ? 2 : 1;
+	p->dy *= i ? 2 : 1;
+	stretch(p, i > 0);
+	return true;
+}
+
+static bool read_ycc(struct arena *a, struct arena *scratch, const WebPIterator *frame, const struct task *t, bool gray,
+		     struct image *out, struct error *err)
+{
+	WebPDecoderConfig c;
+	struct plane decoded[3];
+	struct rect crop[3] = {t->crop, halved(t->crop), halved(t->crop)};
+	for (int i = 0; i < 3; i++)
+		if (!plane_alloc(scratch, &decoded[i], crop[i].w, crop[i].h, err))
+			return false;
+	if (!init_config(&c, t->crop, err))
+		return false;
+	c.output.colorspace = MODE_YUV;
+	WebPYUVABuffer *to = &c.output.u.YUVA;
+	to->y = decoded[0].at;
+	to->u = decoded[1].at;
+	to->v = decoded[2].at;
+	to->y_stride = (int)decoded[0].stride;
+	to->u_stride = to->v_stride = (int)decoded[1].stride;
+	to->y_size = decoded[0].stride * decoded[0].h;
+	to->u_size = to->v_size = decoded[1].stride * decoded[1].h;
+	VP8StatusCode status = WebPDecode(frame->fragment.bytes, frame->fragment.size, &c);
+	WebPFreeDecBuffer(&c.output);
+	if (!check_status(status, err))
+		return false;
+	out->model = gray ? MODEL_GRAY : MODEL_YCC;
+	out->n = model_planes(out->model);
+	for (int i = 0; i < out->n; i++)
+		if (!take_plane(a, scratch, t, &decoded[i], crop[i], i, out, err))
+			return false;
+	return true;
+}
+
+static bool read_frame(struct arena *a, struct arena *scratch, const struct picture *p, const struct wants *w,
+		       const WebPIterator *frame, struct image *out, struct error *err)
+{
+	struct task t = make_task(p, w);
+	if (!frame->complete && !w->recover)
+		return damaged(err, "its frame is cut short");
+	if (p->facts.alpha)
+		return read_clear(a, scratch, frame, t.part[0], w->recover, out, err);
+	if ((uint32_t)frame->width != p->stored_w || (uint32_t)frame->height != p->stored_h)
+		return damaged(err, "the file changed while it was read");
+	return t.ycc ? read_ycc(a, scratch, frame, &t, w->gray, out, err)
+		     : read_rgb(a, scratch, frame, &t, w->recover, out, err);
 }
 
 static bool read_region(struct arena *a, struct arena *scratch, const struct picture *p, const struct wants *w,
 			struct image *out, struct error *err)
 {
-	struct rect r = cover(p, w);
 	struct str file;
 	WebPDemuxer *d;
 	WebPIterator frame;
 	bool whole;
-	if (!read_file(scratch, p->source, &file, err) || !demux(scratch, file, &d, &whole, err) ||
-	    !image_alloc(a, out, MODEL_RGB, p->facts.alpha, r, err))
+	if (!read_file(scratch, p->source, &file, err) || !demux(scratch, file, &d, &whole, err))
 		return false;
 	if (!whole && !w->recover)
 		return damaged(err, "it is cut short");
 	if (!WebPDemuxGetFrame(d, 1, &frame))
 		return damaged(err, "it has no frame");
-	bool ok = frame.complete || w->recover ? read_frame(scratch, &frame, r, out, w->recover, err)
-					       : damaged(err, "its frame is cut short");
+	bool ok = read_frame(a, scratch, p, w, &frame, out, err);
 	WebPDemuxReleaseIterator(&frame);
 	return ok;
 }
