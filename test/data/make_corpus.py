@@ -90,6 +90,8 @@ def tiffs():
 
     def tile(x, y):
         return lambda t: jpeg_of(t, x, y, quant=20, tables=False)
+    yield "jpeg-woven", tiff([page(board(32, 32, 2), tile=(16, 16), compression="jpeg", photometric=6,
+                                   encode=lambda t: jpeg_of(t, 2, 2, quant=20, restart=1))])
     yield "jpeg-tiles", tiff([page(PICTURE, tile=(16, 16), compression="jpeg", photometric=6, encode=tile(2, 2),
                                    tags=tables)])
     yield "jpeg-strips", tiff([page(PICTURE, rows=16, compression="jpeg", photometric=6, encode=tile(2, 1), tags=tables)])
