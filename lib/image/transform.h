@@ -38,8 +38,9 @@ struct resampling {
 bool transform_copies(const struct image *in, const struct plan *plan, const struct picture *p);
 
 /*
- * in is sRGB or gray (colour.h), and used up: its planes are given back, or become out's. out gets planes of plan->out_w x plan->out_h; of plan->w x plan->h where
- * turning is left. Chroma comes as the layout's if both are MODEL_YCC, else at luma's resolution; the model stays.
+ * in is sRGB or gray (colour.h), and used up: its planes are given back, or become out's. out gets planes of
+ * plan->out_w x plan->out_h; of plan->w x plan->h where turning is left. Chroma comes as the layout's if both are
+ * MODEL_YCC, else at luma's resolution; the model stays.
  */
 bool transform(struct arena *a, const struct image *in, const struct plan *plan,
 	       const struct picture *p, struct resampling how, struct layout layout,

@@ -42,6 +42,20 @@ static inline struct str load(struct arena *a, const char *name)
 	return (struct str){bytes, s->validator.length};
 }
 
+/* All of a picture, by our own decoders, for which every warning is an error. */
+static inline struct image read_picture(struct arena *a, struct str body)
+{
+	struct picture p;
+	struct image image;
+	struct error err = {0};
+	if (!picture_open(a, decoders, memory_source_open(a, body), 1, &p, &err))
+		fail_msg("%s", err.why);
+	struct wants w = {.region = {0, 0, p.stored_w, p.stored_h}, .step_x = 1, .step_y = 1, .chroma_x = 1, .chroma_y = 1};
+	if (!p.decoder->read(a, &p, &w, &image, &err))
+		fail_msg("%s", err.why);
+	return image;
+}
+
 /* The sample of a plane at a full-image point, which lies in it. */
 static inline int plane_at(const struct plane *p, double x, double y)
 {

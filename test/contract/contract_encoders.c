@@ -5,7 +5,7 @@
 
 #include <png.h>
 
-#include "check.h"
+#include "board.h"
 
 #include "image/codecs.h"
 #include "image/colour.h"
@@ -96,20 +96,6 @@ static struct image read_png(struct arena *a, struct str body)
 			for (uint32_t x = 0; x < p->w; x++)
 				p->at[y * p->stride + x] = pixels[((size_t)y * p->w + x) * (size_t)image.n + (size_t)i];
 	}
-	return image;
-}
-
-/* By our own decoders, for which every warning is an error. */
-static struct image read_picture(struct arena *a, struct str body)
-{
-	struct picture p;
-	struct image image;
-	struct error err = {0};
-	if (!picture_open(a, decoders, memory_source_open(a, body), 1, &p, &err))
-		fail_msg("%s", err.why);
-	struct wants w = {.region = {0, 0, p.stored_w, p.stored_h}, .step_x = 1, .step_y = 1, .chroma_x = 1, .chroma_y = 1};
-	if (!p.decoder->read(a, &p, &w, &image, &err))
-		fail_msg("%s", err.why);
 	return image;
 }
 
