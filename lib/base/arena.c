@@ -11,6 +11,7 @@
 #define CHUNK_BYTES 16384
 #define HEAP_MOST_BYTES ((size_t)8 << 20)   /* larger blocks go back to the system */
 #define HEAP_KEPT_BYTES (16 << 20)
+#define HEAP_TRIM_BYTES (64 << 20)   /* what an arena had at its peak, so that its end is worth a look */
 #define ALIGN(n) (((n) + 15) & ~(size_t)15)
 
 struct chunk {
@@ -81,11 +82,15 @@ void arena_close(struct arena *a)
 		d->undo(d->what);
 	for (struct block *b = a->blocks; b; b = b->next)
 		block_free(b);
+	bool was_large = !SANITIZED && a->peak_bytes > HEAP_TRIM_BYTES;
 	for (struct chunk *c = a->chunks, *next; c; c = next) {
 		next = c->next;
 		free(c);
 	}
 	free(a);
+	/* What small objects pin down is given back page by page. */
+	if (was_large)
+		malloc_trim(HEAP_KEPT_BYTES);
 }
 
 void *arena_alloc(struct arena *a, size_t n)

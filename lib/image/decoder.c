@@ -114,7 +114,7 @@ bool dct_chroma(const struct wants *w, int eighths, uint8_t *chroma_x, uint8_t *
 	int size = eighths;
 	while (size < 8 && *chroma_x * eighths % (size * 2) == 0 && *chroma_y * eighths % (size * 2) == 0)
 		size *= 2;
-	bool halved = size == 2 * eighths && !w->upsamples && w->chroma_x > 1 && w->chroma_y > 1;
+	bool halved = size == 2 * eighths && !w->upsamples && *chroma_x <= w->chroma_x && *chroma_y <= w->chroma_y;
 	if (halved)
 		return true;
 	*chroma_x = (uint8_t)(*chroma_x * eighths / size);

@@ -38,6 +38,7 @@ struct wants {
 	bool gray;                     /* chroma is not needed */
 	bool upsamples;                /* coarser chroma will get luma's grid, so that it is never just copied */
 	bool in_light;                 /* what is scaled will be RGB, and scaled in linear light: not before, by the DCT */
+	bool converts;                 /* colours will be converted by the profile */
 	bool recover;                  /* of a damaged file what can be read, the rest white or gray, instead of an error */
 	uint8_t chroma_x, chroma_y;
 };
@@ -45,6 +46,8 @@ struct wants {
 /* Tiles as a file has them: whole JPEG streams, row by row, which side by side are what was wanted. */
 struct stored_tiles {
 	enum model model;              /* of the components */
+	int components;
+	uint8_t chroma_x, chroma_y;    /* luma samples per chroma sample, in all of them */
 	uint32_t across, down;
 	uint32_t tile_w, tile_h;       /* of each one */
 	struct str tables;             /* that all share, empty for none */
@@ -68,10 +71,10 @@ struct decoder {
 	 */
 	bool (*read)(struct arena *a, const struct picture *p, const struct wants *w,
 		     struct image *out, struct error *err);
-	/* The stored tiles that are just the wanted region at just the wanted steps. NULL; else why there are none, or "" with
-	 * err filled. NULL: the format has no such tiles. */
-	const char *(*stored)(struct arena *a, const struct picture *p, const struct wants *w, struct stored_tiles *out,
-			      struct error *err);
+	/* The stored tiles that are just the wanted region at just the wanted steps, of `most` bytes together. NULL; else why
+	 * there are none, or "" with err filled. NULL: the format has no such tiles. */
+	const char *(*stored)(struct arena *a, const struct picture *p, const struct wants *w, uint64_t most,
+			      struct stored_tiles *out, struct error *err);
 	/* Bytes that an opened picture holds beside its arena, UINT64_MAX if that is not known; NULL: none. */
 	uint64_t (*held)(const struct picture *p);
 };
@@ -104,8 +107,8 @@ int dct_eighths(const struct wants *w, double level_step_x, double level_step_y)
 
 /*
  * Luma samples per chroma sample in a decode at n eighths, in place. Below full scale libjpeg lets chroma keep
- * resolution, by doubling its DCT size as long as that suits both axes; where that was done once, and chroma is wanted at
- * half of luma's resolution or less, it is halved as it comes: true.
+ * resolution, by doubling its DCT size as long as that suits both axes; where that was done once, and no more is wanted
+ * than chroma's share of luma's resolution, it is halved as it comes: true.
  */
 bool dct_chroma(const struct wants *w, int eighths, uint8_t *chroma_x, uint8_t *chroma_y);
 

@@ -236,7 +236,12 @@ void jpeg_read_raw(struct jpeg_reader *r, int n, const struct plane to[], bool h
 		widest = width_of(&j->comp_info[i]) > widest ? width_of(&j->comp_info[i]) : widest;
 	size_t stride = (size_t)widest + 64, bytes = halves ? stride * MOST_ROWS * 2 : stride;
 	if (r->spill_bytes < bytes) {
-		r->spill = arena_alloc(r->a, bytes);
+		if (r->spill)
+			arena_drop_block(r->a, r->spill);
+		r->spill_bytes = 0;
+		r->spill = arena_room(r->a, bytes, r->err);
+		if (!r->spill)
+			longjmp(r->jump, 1);
 		r->spill_bytes = bytes;
 	}
 

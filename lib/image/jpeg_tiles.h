@@ -13,6 +13,7 @@
 struct jpeg_tiles;
 
 #define JPEG_TILES_COMPONENTS 4
+#define JPEG_TILES_ROWS 64     /* as wide as the widest stream, which reading takes */
 
 struct jpeg_stream {
 	uint32_t w, h;

@@ -52,7 +52,7 @@ static void trim(void)
 	uint64_t bytes = 0;
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < MOST_PICTURES; i++) {
-		if (opened[i].arena && opened[i].source->has_failed)
+		if (opened[i].arena && (opened[i].source->has_failed || held_bytes(&opened[i]) > MOST_BYTES))
 			close_opened(&opened[i]);
 		if (!opened[i].arena)
 			continue;

@@ -6,6 +6,7 @@
 
 #define MOST_COMPONENTS 3
 #define MOST_TABLES 16
+#define MOST_BLOCKS 10   /* of an MCU */
 
 /* A stream, taken apart; views into it. */
 struct stream {
@@ -96,31 +97,47 @@ static bool has_tables(const struct stream *shared, const struct stream *s, uint
 	return false;
 }
 
+/* Whether the components are sampled as in all tiles of the level, and fit into an MCU (T.81, B.2.3). */
+static bool is_sampled_alike(const uint8_t *components, unsigned n, const struct stored_tiles *t)
+{
+	unsigned blocks = 0;
+	for (unsigned i = 0; i < n; i++) {
+		unsigned h = components[3 * i + 1] >> 4, v = components[3 * i + 1] & 15;
+		unsigned first_h = components[1] >> 4, first_v = components[1] & 15;
+		bool chroma = i > 0;
+		if (!h || !v || h > 4 || v > 4 || first_h != h * (chroma ? t->chroma_x : 1) || first_v != v * (chroma ? t->chroma_y : 1))
+			return false;
+		blocks += h * v;
+	}
+	return n == 1 || blocks <= MOST_BLOCKS;
+}
+
 /* One interleaved scan of the frame's components, in whole MCUs of a whole tile (T.81, B.2.2 and B.2.3). */
 static const char *check_frame(const struct stream *shared, const struct stream *s, const struct stored_tiles *t,
 			       struct shape *shape)
 {
 	const uint8_t *f = (const uint8_t *)s->frame.at, *scan = (const uint8_t *)s->scan.at;
-	unsigned n = s->frame.n >= 6 ? f[5] : 0, most_h = 1, most_v = 1;
-	if (!n || n > MOST_COMPONENTS || s->frame.n != 6 + 3 * n || s->scan.n != 4 + 2 * n || scan[0] != n)
+	unsigned n = s->frame.n >= 6 ? f[5] : 0;
+	if (n != (unsigned)t->components || n > MOST_COMPONENTS || s->frame.n != 6 + 3 * n)
+		return "a tile is of another kind";
+	if (s->scan.n != 4 + 2 * n || scan[0] != n)
 		return "it has more than one scan";
 	if (f[0] != 8 || memcmp(scan + 1 + 2 * n, "\0\x3f\0", 3) != 0)
 		return "it is not baseline";
 	if (get16(s->frame.at + 1) != t->tile_h || get16(s->frame.at + 3) != t->tile_w)
 		return "a tile is smaller than its place";
+	if (!is_sampled_alike(f + 6, n, t))
+		return "a tile is of another kind";
 	for (unsigned i = 0; i < n; i++) {
-		unsigned h = f[7 + 3 * i] >> 4, v = f[7 + 3 * i] & 15;
-		if (!h || !v || h > 4 || v > 4 || scan[1 + 2 * i] != f[6 + 3 * i])
+		uint8_t quant = f[8 + 3 * i], dc = scan[2 + 2 * i] >> 4, ac = scan[2 + 2 * i] & 15;
+		if (scan[1 + 2 * i] != f[6 + 3 * i])
 			return "its frame is damaged";
-		most_h = h > most_h ? h : most_h;
-		most_v = v > most_v ? v : most_v;
-		uint8_t dc = scan[2 + 2 * i] >> 4, ac = (scan[2 + 2 * i] & 15) | 16;
-		if (!has_tables(shared, s, JPEG_WORD_DQT, f[8 + 3 * i]) || !has_tables(shared, s, JPEG_WORD_DHT, dc) ||
-		    !has_tables(shared, s, JPEG_WORD_DHT, ac))
+		if (quant > 3 || dc > 1 || ac > 1 || !has_tables(shared, s, JPEG_WORD_DQT, quant) ||
+		    !has_tables(shared, s, JPEG_WORD_DHT, dc) || !has_tables(shared, s, JPEG_WORD_DHT, ac | 16))
 			return "a table is missing";
 	}
 	/* A single component has MCUs of one block, whatever its factors (T.81, A.2.2). */
-	unsigned mcu_w = n == 1 ? 8 : 8 * most_h, mcu_h = n == 1 ? 8 : 8 * most_v;
+	unsigned mcu_w = n == 1 ? 8 : 8u * (f[7] >> 4), mcu_h = n == 1 ? 8 : 8u * (f[7] & 15);
 	if (t->tile_w % mcu_w || t->tile_h % mcu_h)
 		return "tiles are no whole MCUs";
 	*shape = (struct shape){t->tile_w / mcu_w, t->tile_h / mcu_h};
@@ -170,7 +187,6 @@ static const char *read_streams(struct arena *a, const struct stored_tiles *t, s
 	const char *why = t->tables.n ? read_head(t->tables, shared, true) : NULL;
 	for (uint32_t i = 0; i < n && !why; i++) {
 		struct stream *s = &streams[i];
-		s->interval = shared->interval;
 		why = read_head(t->stream[i], s, false);
 		if (!why)
 			why = check_frame(shared, s, t, shape);

@@ -544,9 +544,9 @@ uint64_t tiff_file_bytes(const struct tiff_file *f)
 	uint64_t bytes = 0;
 	for (int i = 0; i < f->n_levels; i++) {
 		const struct tiff_level *l = &f->level[i];
-		uint64_t streams = count_streams(f, l);
+		/* Also where places are read one by one: their tables grow up to the last one. */
 		if (l->tif)
-			bytes += HANDLE_BYTES + f->profile_bytes + (streams <= MOST_KEPT_STREAMS ? streams * 16 : 0);
+			bytes += HANDLE_BYTES + f->profile_bytes + count_streams(f, l) * 16;
 	}
 	return bytes;
 }

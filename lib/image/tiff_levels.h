@@ -33,6 +33,7 @@ struct tiff_file {
 	int n_levels;
 	size_t profile_bytes;
 	struct tiff_samples kind;
+	bool range_is_partial;         /* low and high of its kind are of what could be read */
 	bool recover;                  /* of the read in hand */
 	uint64_t offset;               /* libtiff's own cursor */
 };

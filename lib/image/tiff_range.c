@@ -13,7 +13,7 @@
 struct known_range {
 	struct validator validator;
 	int64_t modified_ns, changed_ns;
-	uint64_t inode, directory;
+	uint64_t device, inode, start, directory;
 	double low, high;
 };
 
@@ -23,7 +23,8 @@ static unsigned next;
 static bool is_for(const struct known_range *r, const struct tiff_file *f)
 {
 	const struct source *s = f->source;
-	return r->inode && r->inode == s->inode && r->modified_ns == s->modified_ns &&
+	return r->inode && r->inode == s->inode && r->device == s->device && r->start == s->start &&
+	       r->modified_ns == s->modified_ns &&
 	       r->changed_ns == s->changed_ns && r->directory == f->level[0].directory &&
 	       validator_equal(&r->validator, &s->validator);
 }
@@ -42,8 +43,8 @@ static bool recall(struct tiff_file *f)
 static void keep(const struct tiff_file *f)
 {
 	const struct source *s = f->source;
-	kept[next++ % KEPT_RANGES] = (struct known_range){s->validator, s->modified_ns, s->changed_ns, s->inode,
-							  f->level[0].directory, f->kind.low, f->kind.high};
+	kept[next++ % KEPT_RANGES] = (struct known_range){s->validator, s->modified_ns, s->changed_ns, s->device, s->inode,
+							  s->start, f->level[0].directory, f->kind.low, f->kind.high};
 }
 
 static bool is_in_header(struct tiff_file *f)
@@ -80,7 +81,7 @@ static bool scan(struct tiff_file *f, double *low, double *high, struct error *e
 				if (ok)
 					widen(&t, x, y, low, high);
 				else
-					ok = tiff_forgives(f, err);
+					ok = f->range_is_partial = tiff_forgives(f, err);
 			}
 	arena_close(scratch);
 	return ok;
@@ -89,6 +90,10 @@ static bool scan(struct tiff_file *f, double *low, double *high, struct error *e
 bool tiff_range_find(struct tiff_file *f, struct error *err)
 {
 	double low = INFINITY, high = -INFINITY;
+	if (f->range_is_partial && !f->recover) {
+		f->kind.low = f->kind.high = 0;
+		f->range_is_partial = false;
+	}
 	if (!f->kind.quantities || f->kind.low < f->kind.high || recall(f))
 		return true;
 	if (!tiff_go(f, &f->level[0], err))
@@ -103,7 +108,8 @@ bool tiff_range_find(struct tiff_file *f, struct error *err)
 	}
 	f->kind.low = low;
 	f->kind.high = high;
-	keep(f);
+	if (!f->range_is_partial)
+		keep(f);
 	return true;
 }
 

@@ -147,7 +147,7 @@ static uint64_t tiff_memory(const struct picture *p, const struct wants *w)
 		planes += (double)(across + SPARE + 63) * (double)(down + SPARE);
 	}
 	/* Tiles as stored, and one as coefficients. */
-	bytes += tiff_stream_limit(f, t.level) + TIFF_STREAMS_BYTES;
+	bytes += tiff_stream_limit(f, t.level) + TIFF_STREAMS_BYTES + (uint64_t)JPEG_TILES_ROWS * (t.level->tile_w + 128);
 	if (t.level->jpeg.progressive)
 		bytes += 2 * tile + (uint64_t)f->kind.n * 64 * (t.level->tile_w + t.level->tile_h + 32);
 	return bytes + (uint64_t)fmin(planes, 0x1p62);
@@ -227,7 +227,7 @@ static bool read_tile(struct tile_job *j, uint32_t x, uint32_t y, int plane, str
 {
 	const struct tiff_level *l = j->t->level;
 	const struct tiff_samples *kind = &j->f->kind;
-	uint32_t across = (l->w + l->tile_w - 1) / l->tile_w, down = (l->h + l->tile_h - 1) / l->tile_h;
+	uint32_t across = (l->w - 1) / l->tile_w + 1, down = (l->h - 1) / l->tile_h + 1;
 	uint32_t index = ((kind->separate ? (uint32_t)tiff_samples_source(kind, plane) * down : 0) + y) * across + x;
 	struct jpeg_stream like = l->jpeg;
 	struct jpeg_tile tile = {.halves = j->t->halves, .seen_w = at_most(l->tile_w, l->w - x * l->tile_w),

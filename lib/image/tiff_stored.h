@@ -5,7 +5,7 @@
 #include "tiff_streams.h"
 
 /* decoder.stored of a TIFF. */
-const char *tiff_stored(struct arena *a, const struct picture *p, const struct wants *w, struct stored_tiles *out,
-			struct error *err);
+const char *tiff_stored(struct arena *a, const struct picture *p, const struct wants *w, uint64_t most,
+			struct stored_tiles *out, struct error *err);
 
 #endif

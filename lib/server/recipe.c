@@ -215,32 +215,41 @@ static uint64_t body_limit(const struct recipe *r, const struct encode_options *
 	return encoder_body_bytes(r->plan.out_w, r->plan.out_h) + 2 * front;
 }
 
-/* The answer made of stored tiles, if that can be; false without an error if it cannot. */
-static bool pass_on(struct arena *a, const struct recipe *r, const struct encode_options *options, struct answer *answer,
-		    struct error *err)
+/* The answer made of stored tiles, if that can be: NULL; else why not, or "" with an error. */
+static const char *pass_tiles(struct arena *a, struct arena *scratch, const struct recipe *r,
+			      const struct encode_options *options, struct answer *answer, struct error *err)
 {
 	const struct picture *p = r->picture;
 	struct stored_tiles tiles;
-	answer->why_not_passed = why_not_as_stored(r);
-	if (!answer->why_not_passed)
-		answer->why_not_passed = p->decoder->stored(a, p, &r->wants, &tiles, err);
-	if (!answer->why_not_passed && converts(r) && colour_is_converted(p, tiles.model))
-		answer->why_not_passed = "its colours are converted";
-	if (answer->why_not_passed)
-		return false;
+	uint64_t most = body_limit(r, options);
+	const char *why = why_not_as_stored(r);
+	if (!why)
+		why = p->decoder->stored(scratch, p, &r->wants, most, &tiles, err);
+	if (why)
+		return why;
 	struct str icc = {0};
 	if (r->rule->colour == COLOUR_KEEP)
 		icc = (struct str){(const char *)p->icc, p->icc_bytes};
-	struct buf *out = buf_open(a, body_limit(r, options));
-	answer->why_not_passed = passthrough_write(a, &tiles, &options->metadata, icc, out);
-	if (!answer->why_not_passed && out->failed)
-		answer->why_not_passed = "the stored tiles are too large";
-	if (answer->why_not_passed)
-		return false;
-	answer->why_not_passed = "";
+	struct buf *out = buf_open(a, most);
+	why = passthrough_write(scratch, &tiles, &options->metadata, icc, out);
+	if (why)
+		return why;
+	if (out->failed)
+		return "the stored tiles are too large";
 	answer->path = tiles.across * tiles.down > 1 ? PATH_STITCH : PATH_PASS;
 	answer->body = buf_view(out);
-	return true;
+	return NULL;
+}
+
+/* Whether that is done; else perhaps there is an error. */
+static bool pass_on(struct arena *a, const struct recipe *r, const struct encode_options *options, struct answer *answer,
+		    struct error *err)
+{
+	struct arena *scratch = arena_open();
+	const char *why = pass_tiles(a, scratch, r, options, answer, err);
+	arena_close(scratch);
+	answer->why_not_passed = why ? why : "";
+	return !why;
 }
 
 /* Decodes, converts and transforms. */
@@ -306,6 +315,7 @@ bool recipe_make(const struct config *config, const struct config_rule *rule, co
 	r->work = working_layout(&r->plan, r->layout);
 	r->wants = transform_wants(&r->plan, picture, r->work);
 	r->wants.recover = rule->recover;
+	r->wants.converts = converts(r);
 	r->wants.in_light = rule->linear_light;
 	if (!picture->facts.gray && converts(r) && !colour_luma_suffices(picture)) {
 		/* Gray is the luma of the colours that are shown, not of those that are stored. */

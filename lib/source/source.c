@@ -50,7 +50,7 @@ bool source_is_steady(const struct source *s, struct error *err)
 
 bool source_tells_states(const struct source *s)
 {
-	int64_t age = s->opened_ns - s->modified_ns;
+	int64_t last = s->modified_ns > s->changed_ns ? s->modified_ns : s->changed_ns, age = s->opened_ns - last;
 	return s->inode && (age < 0 || age >= SOURCE_TICK_NS);
 }
 

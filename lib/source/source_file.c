@@ -205,9 +205,8 @@ struct source *file_source_adopt(struct arena *a, int fd, uint64_t start, const 
 static bool file_is_steady(const struct source *s, struct error *err)
 {
 	struct stat st;
-	int64_t age = s->opened_ns - s->modified_ns;
 	bool steady = fstat(s->fd, &st) == 0 && (uint64_t)st.st_size == s->validator.length && ns_of(st.st_mtim) == s->modified_ns &&
-		      ns_of(st.st_ctim) == s->changed_ns && (age < 0 || age >= SOURCE_TICK_NS);
+		      ns_of(st.st_ctim) == s->changed_ns && source_tells_states(s);
 	return steady || fail(err, 503, REASON_BUSY, "The image is being replaced, please try again.",
 			      "the file was written to while it was read");
 }

@@ -19,6 +19,24 @@ def restarts(tile):
     return jpeg_of(tile, 2, 2, restart=TILE // 16)
 
 
+def chroma_whole(tile):
+    return jpeg_of(tile, 1, 1, restart=TILE // 8)
+
+
+def only_luma(tile):
+    return make_images.gray_jpeg(np.asarray(Picture.fromarray(tile).convert("L")))
+
+
+# A picture whose sixth tile, the second in the second row, is of another kind than all others.
+OTHERS = {"gray-among": (restarts, only_luma), "whole-among": (restarts, chroma_whole), "half-among": (chroma_whole, restarts)}
+PADDING = b"\xff\xfe\x1f\xff" + b"x" * 0x1ffd
+
+
+def with_another(board, encode, other):
+    count = iter(range(1000))
+    return tiles_of(board[:256, :256], lambda tile: (other if next(count) == 5 else encode)(tile))
+
+
 def tiles_of(array, encode=restarts, **options):
     return tiff([page(array, tile=(TILE, TILE), encode=encode, **{**YCBCR, **options})])
 
@@ -47,6 +65,10 @@ def folder(binary, scratch, board):
     (root / "turned.tif").write_bytes(tiles_of(board, tags={274: (3, [6])}))
     for name, profile in (("wide", make_images.adobe_like_profile()), ("srgb", srgb())):
         (root / f"{name}.tif").write_bytes(tiles_of(board, tags={34675: (7, list(profile))}))
+    for name, (kind, other) in OTHERS.items():
+        (root / f"{name}.tif").write_bytes(with_another(board, kind, other))
+    heavy = tiff([page(board[:128, :128], tile=(16, 16), encode=lambda tile: jpeg_of(tile, 2, 2, restart=1, head=PADDING), **YCBCR)])
+    (root / "heavy.tif").write_bytes(heavy)
     cut = bytearray((root / "rows.tif").read_bytes())
     # In the first tile's scan: a marker where codes should be.
     at = cut.index(b"\xff\xd1")
@@ -80,11 +102,11 @@ def decoding(binary, scratch, folder):
         yield Client(running.port)
 
 
-def why(binary, stack, target):
-    """What `lorikeet get --why` says, after "path "."""
+def why(binary, stack, target, word="path "):
+    """What `lorikeet get --why` says of that."""
     config = next(p for p in stack.folder.parent.glob("pass-server.conf"))
     out = subprocess.run([binary, "--config", config, "get", "--why", "/iiif/3/" + target], capture_output=True)
-    return out.stderr.decode().strip().splitlines()[-1].removeprefix("lorikeet: path ")
+    return next(line for line in out.stderr.decode().splitlines() if word in line).partition(word)[2]
 
 
 def samples(reply):
@@ -124,6 +146,7 @@ CASES = [
     ("rows.tif/960,640,43,61/max/0/default.jpg", "planes: not passed on, as it is not made of whole"),
     ("rows.tif/full/max/0/default.jpg", "planes: not passed on, as it is not made of whole"),
     ("white.tif/64,128,64,64/max/0/default.jpg", "planes: not passed on, as the source has no JPEG tiles"),
+    ("heavy.tif/full/max/0/default.jpg", "planes: not passed on, as the stored tiles are too large"),
     ("flat.jpg/0,0,64,64/max/0/default.jpg", "planes: not passed on, as the source has no stored tiles"),
 ]
 
@@ -185,6 +208,14 @@ def test_damage_is_no_200(server):
     assert server.get("/iiif/3/" + target).status == 500
     assert server.get("/iiif/3/recover%2F" + target).status == 200
     assert server.get("/iiif/3/damaged.tif/64,64,128,128/max/0/default.jpg").status == 200
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_tile_of_another_kind_is_damage(server, stack, binary, name):
+    """As decoding has it, whatever a browser would make of that tile."""
+    for region, status in (("0,0,64,64", 200), ("64,64,64,64", 500), ("0,0,128,128", 500), ("128,0,128,128", 200)):
+        assert server.get(f"/iiif/3/{name}.tif/{region}/max/0/default.jpg").status == status
+    assert "as a tile is of another kind" in why(binary, stack, f"{name}.tif/64,64,64,64/max/0/default.jpg", "path ")
 
 
 def test_the_log_names_the_path(server, stack):

@@ -56,7 +56,8 @@ static struct stored_tiles make_tiles(struct arena *a, const struct image *image
 		assert_true(jpeg_tile_write(&tile, QUALITY, stream, &err));
 		streams[i] = buf_view(stream);
 	}
-	return (struct stored_tiles){image->model, across, down, TILE, TILE, buf_view(tables), streams};
+	uint8_t sub_x = image->n > 1 ? (uint8_t)image->plane[1].dx : 1, sub_y = image->n > 1 ? (uint8_t)image->plane[1].dy : 1;
+	return (struct stored_tiles){image->model, image->n, sub_x, sub_y, across, down, TILE, TILE, buf_view(tables), streams};
 }
 
 static void tiles_side_by_side_are_one_encoding(void **state)
@@ -144,8 +145,13 @@ static void others_are_refused(void **state)
 		{"\xff\xc0", "\xc9", "it is not baseline", 2, 1, 1, true},                       /* arithmetic */
 		{"\xff\xc0", "\x0c", "it is not baseline", 2, 4, 1, true},                       /* 12 bits */
 		{"\xff\xc0", "\x20", "a tile is smaller than its place", 2, 6, 1, true},
-		{"\xff\xc0", "\0", "it has more than one scan", 2, 9, 1, true},
-		{"\xff\xc0", "\0", "its frame is damaged", 2, 11, 1, true},
+		{"\xff\xc0", "\0", "a tile is of another kind", 2, 9, 1, true},
+		{"\xff\xc0", "\0", "a tile is of another kind", 2, 11, 1, true},
+		{"\xff\xc0", "\x21", "a tile is of another kind", 2, 11, 1, true},
+		{"\xff\xc0", "\x44", "a tile is of another kind", 2, 11, 1, true},
+		{"\xff\xc0", "\x22", "a tile is of another kind", 2, 14, 1, true},
+		{"\xff\xda", "\2", "it has more than one scan", 2, 4, 1, true},
+		{"\xff\xda", "\x09", "its frame is damaged", 2, 5, 1, true},
 		{"\xff\xc0", "\7", "a table is missing", 2, 12, 1, true},
 		{"\xff\xda", "\x33", "a table is missing", 2, 6, 1, true},
 		{"\xff\xda", "\1", "it is not baseline", 2, 11, 1, true},

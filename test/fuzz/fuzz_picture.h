@@ -72,7 +72,7 @@ static inline void fuzz_pass(const struct picture *p)
 		struct error err = {0};
 		struct metadata none = {0};
 		struct buf *out = buf_open(a, 1 << 20);
-		if (tile_w && !p->decoder->stored(a, p, &w, &tiles, &err) && !passthrough_write(a, &tiles, &none, (struct str){0}, out))
+		if (tile_w && !p->decoder->stored(a, p, &w, 1 << 20, &tiles, &err) && !passthrough_write(a, &tiles, &none, (struct str){0}, out))
 			fuzz_must(out->failed || (out->n > 20 && memcmp(out->at, "\xff\xd8\xff", 3) == 0));
 		arena_close(a);
 	}
