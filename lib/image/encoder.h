@@ -31,6 +31,9 @@ struct encoder {
 	bool alpha;                    /* whether it keeps opacity */
 	bool profile;                  /* whether it writes the image's profile */
 	bool by_wand;                  /* MagickWand writes it */
+	/* Beside MODEL_RGB, without opacity: whether with these options it takes MODEL_YCC whose chroma is halved both ways,
+	 * from decoders that have no RGB. NULL: never. */
+	bool (*takes_ycc)(const struct encode_options *options);
 	bool (*available)(void);       /* NULL: always; else what the system's libraries can do */
 	/* Bytes needed beyond image and body, at the most. */
 	uint64_t (*memory)(uint32_t w, uint32_t h);

@@ -423,6 +423,45 @@ static bool import(WebPPicture *to, const struct image *image)
 	return true;
 }
 
+/* Full range to studio's. */
+static void squeeze(const struct plane *p, bool chroma, uint8_t *to, int stride)
+{
+	uint8_t of[256];
+	for (int v = 0; v < 256; v++)
+		of[v] = (uint8_t)(chroma ? 128.5 + (v - 128) * 224 / 255.0 : 16.5 + v * 219 / 255.0);
+	for (uint32_t y = 0; y < p->h; y++)
+		for (uint32_t x = 0; x < p->w; x++)
+			to[(size_t)y * (size_t)stride + x] = of[p->at[y * p->stride + x]];
+}
+
+/* YCbCr whose chroma is halved, or gray, as libwebp's own YUV. */
+static bool import_ycc(WebPPicture *to, const struct image *image)
+{
+	to->use_argb = 0;
+	if (!WebPPictureAlloc(to))
+		return false;
+	squeeze(&image->plane[0], false, to->y, to->y_stride);
+	size_t chroma = (size_t)to->uv_stride * (((size_t)to->height + 1) / 2);
+	if (image->n == 1) {
+		memset(to->u, 128, chroma);
+		memset(to->v, 128, chroma);
+	} else {
+		squeeze(&image->plane[1], true, to->u, to->uv_stride);
+		squeeze(&image->plane[2], true, to->v, to->uv_stride);
+	}
+	return true;
+}
+
+static bool is_lossless(const struct encode_options *options)
+{
+	return options->webp_quality == LOSSLESS || options->bitonal;
+}
+
+static bool webp_takes_ycc(const struct encode_options *options)
+{
+	return !is_lossless(options);
+}
+
 static bool webp_code(struct image *image, const struct encode_options *options, struct buf *out, struct error *err)
 {
 	WebPConfig config;
@@ -430,14 +469,15 @@ static bool webp_code(struct image *image, const struct encode_options *options,
 	if (!WebPConfigInit(&config) || !WebPPictureInit(&picture))
 		return fail(err, 500, REASON_INTERNAL, "The picture could not be written.", "another version of libwebp");
 	config.method = options->webp_method;
-	config.lossless = options->webp_quality == LOSSLESS || options->bitonal;
+	config.lossless = is_lossless(options);
 	config.quality = config.lossless ? 50 : (float)options->webp_quality;
 	picture.use_argb = 1;
 	picture.width = (int)image->plane[0].w;
 	picture.height = (int)image->plane[0].h;
 	picture.writer = on_bytes;
 	picture.custom_ptr = out;
-	bool ok = import(&picture, image) && WebPEncode(&config, &picture);
+	bool planes = !config.lossless && !image->alpha && image->model != MODEL_RGB;
+	bool ok = (planes ? import_ycc : import)(&picture, image) && WebPEncode(&config, &picture);
 	int why = picture.error_code;
 	WebPPictureFree(&picture);
 	if (ok)
@@ -495,6 +535,7 @@ const struct encoder webp_encoder = {
 	.model = MODEL_RGB,
 	.alpha = true,
 	.profile = true,
+	.takes_ycc = webp_takes_ycc,
 	.memory = webp_write_memory,
 	.write = webp_write,
 };

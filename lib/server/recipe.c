@@ -65,10 +65,20 @@ static uint8_t at_most_two(uint8_t sub)
 	return sub > 2 ? 2 : sub;
 }
 
+/* Turned freely, a picture has opacity. */
+static bool passes_ycc(const struct recipe *r)
+{
+	struct encode_options options = encode_options(r->config, r->plan.quality == QUALITY_BITONAL);
+	return r->encoder->takes_ycc && !r->picture->facts.alpha && !transform_leaves_turning(&r->plan) &&
+	       r->encoder->takes_ycc(&options);
+}
+
 static struct layout make_layout(const struct recipe *r)
 {
 	const struct facts *f = &r->picture->facts;
 	struct layout l = {r->encoder->model, 1, 1};
+	if (passes_ycc(r))
+		return (struct layout){MODEL_YCC, 2, 2};
 	if (r->encoder->model != MODEL_YCC)
 		return l;
 	switch (r->config->jpeg_sampling) {
@@ -130,7 +140,8 @@ static bool finish_picture(struct arena *a, const struct recipe *r, struct image
 		alpha_flatten(picture, (uint32_t)strtoul(c->background, NULL, 16));
 	if (plan->quality == QUALITY_BITONAL)
 		bitonal(picture, c->bitonal == BITONAL_DITHER);
-	layout_apply(picture, r->layout);
+	if (picture->model != r->encoder->model)
+		layout_apply(picture, r->layout);
 	return true;
 }
 

@@ -223,6 +223,35 @@ static void gray_stays_gray(void **state)
 		}
 }
 
+/* What is YCbCr already need not become RGB for a lossy WebP; gray neither. */
+static void lossy_webp_takes_ycc(void **state)
+{
+	const struct encoder *e = encoder_for(FORMAT_WEBP);
+	struct encode_options lossy = fine;
+	lossy.webp_quality = 100;
+	(void)state;
+	assert_true(e->takes_ycc(&lossy));
+	assert_false(e->takes_ycc(&fine));
+	for (size_t i = 0; i < 2 * SIDES; i++) {
+		struct arena *a = arena_open();
+		struct error err;
+		uint32_t w = sides[i / 2][0], h = sides[i / 2][1];
+		struct image image = make_image(a, i % 2 ? MODEL_YCC : MODEL_GRAY, w, h, (struct sampling){2, 2});
+		struct image back = decode(a, e, encode(a, e, &image, &lossy));
+		assert_true(image.model != MODEL_YCC || colour_to_rgb(a, &image, &err));
+		assert_int_equal(back.n, 3);
+		for (int c = 0; c < 3; c++)
+			for (uint32_t y = 0; y < h; y++)
+				for (uint32_t x = 0; x < w; x++) {
+					const struct plane *want = &image.plane[image.n == 3 ? c : 0], *got = &back.plane[c];
+					int difference = want->at[y * want->stride + x] - got->at[y * got->stride + x];
+					if (abs(difference) > 5)
+						fail_msg("%u x %u channel %d (%u, %u): %d", w, h, c, x, y, difference);
+				}
+		arena_close(a);
+	}
+}
+
 /* Reds stay red: the model that the file states is the one its samples are in. */
 static void colours_are_what_they_were(void **state)
 {
@@ -356,6 +385,7 @@ int main(void)
 		cmocka_unit_test(the_table_is_known),
 		cmocka_unit_test(pictures_come_back),
 		cmocka_unit_test(gray_stays_gray),
+		cmocka_unit_test(lossy_webp_takes_ycc),
 		cmocka_unit_test(colours_are_what_they_were),
 		cmocka_unit_test(options_count),
 		cmocka_unit_test(sides_have_limits),
