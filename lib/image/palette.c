@@ -34,6 +34,7 @@ struct work {
 	struct bin *bins;
 	size_t n_bins;
 	uint16_t nearest[BINS];        /* the palette's entry for the middle of a bin */
+	int16_t channel[3][256];       /* of the palette */
 };
 
 static struct rgb pixel(const struct work *k, uint32_t x, uint32_t y)
@@ -187,23 +188,28 @@ static void choose(struct work *k, int most)
 	k->out->n = n;
 }
 
+/* The first of the nearest to the middle of the colour's bin. All distances first: that loop is vectorised. */
+static uint16_t find_nearest(const struct work *k, struct rgb v)
+{
+	int distance[256] = {0};
+	for (int c = 0; c < 3; c++) {
+		int16_t middle = (int16_t)((v.at[c] & 0xf8) + 4);
+		for (int i = 0; i < 256; i++) {
+			int16_t d = (int16_t)(middle - k->channel[c][i]);
+			distance[i] += d * d;
+		}
+	}
+	uint16_t least = 0;
+	for (int i = 1; i < k->out->n; i++)
+		least = distance[i] < distance[least] ? (uint16_t)i : least;
+	return least;
+}
+
 static int nearest(struct work *k, struct rgb v)
 {
 	uint16_t *known = &k->nearest[key_of(v)];
-	if (*known != UNKNOWN)
-		return *known;
-	int least = INT32_MAX;
-	for (int i = 0; i < k->out->n; i++) {
-		int distance = 0;
-		for (int c = 0; c < 3; c++) {
-			int d = (v.at[c] & 0xf8) + 4 - k->out->rgb[i][c];
-			distance += d * d;
-		}
-		if (distance < least) {
-			least = distance;
-			*known = (uint16_t)i;
-		}
-	}
+	if (*known == UNKNOWN)
+		*known = find_nearest(k, v);
 	return *known;
 }
 
@@ -242,6 +248,9 @@ static void dither(struct arena *a, struct work *k)
 	size_t n = (size_t)k->w + 2;
 	int(*here)[3] = arena_alloc(a, n * sizeof *here), (*below)[3] = arena_alloc(a, n * sizeof *below);
 	memset(k->nearest, 0xff, sizeof k->nearest);
+	for (int i = 0; i < k->out->n; i++)
+		for (int c = 0; c < 3; c++)
+			k->channel[c][i] = k->out->rgb[i][c];
 	for (uint32_t y = 0; y < k->h; y++) {
 		dither_row(k, y, here, below);
 		int(*done)[3] = here;
