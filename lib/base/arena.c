@@ -136,7 +136,11 @@ static void *take(size_t n_bytes)
 	if (is_on_heap(n_bytes))
 		return posix_memalign(&at, 64, n_bytes) ? NULL : at;
 	at = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return at == MAP_FAILED ? NULL : at;
+	if (at == MAP_FAILED)
+		return NULL;
+	/* All of it will be used: in pages of 2 MiB, where the system has them, that is 512 times fewer faults. */
+	madvise(at, n_bytes, MADV_HUGEPAGE);
+	return at;
 }
 
 void *arena_room(struct arena *a, size_t n_bytes, struct error *err)
