@@ -104,7 +104,7 @@ const struct option config_options[] = {
 	C("images", "jxl", jxl, BOOL, "true", 0, 0, NULL, "Whether libjxl may decode JPEG XL."),
 	C("images", "filter", filter, CHOICE, "lanczos", 0, 0, filter_words, "Resampling filter."),
 	R("images", linear_light, BOOL, "false", 0, 0, NULL,
-	  "Scale in linear light: fine bright detail keeps its brightness. JPEG is then decoded in full size, at up to four times the cost."),
+	  "Scale in linear light: fine bright detail keeps its brightness. JPEG is then decoded in full size, at up to three times the cost."),
 	C("images", "tile_size", tile_size, UINT, "512", 64, 8192, NULL,
 	  "Tile side announced for originals without tiles, in pixels."),
 
