@@ -101,7 +101,9 @@ bool jpeg_tiles_read(struct jpeg_tiles *t, const struct jpeg_tile *tile, const s
 	jpeg_start_decompress(j);
 	jpeg_check_whole(t->r);
 
-	jpeg_read_raw(t->r, j->num_components, tile->to, tile->halves, tile->seen_w, tile->seen_h, j->output_height);
+	uint32_t lines = (uint32_t)(((uint64_t)tile->rows * (unsigned)eighths + 7) / 8);
+	jpeg_read_raw(t->r, j->num_components, tile->to, tile->halves, tile->seen_w, tile->seen_h,
+		      lines < j->output_height ? lines : j->output_height);
 	jpeg_check_whole(t->r);
 	return true;
 }

@@ -33,6 +33,7 @@ bool jpeg_tiles_probe(struct jpeg_tiles *t, struct str stream, struct jpeg_strea
 struct jpeg_tile {
 	struct str stream;
 	uint32_t seen_w, seen_h;       /* luma samples, unscaled, that the stream must have at least */
+	uint32_t rows;                 /* of them, unscaled: those below need not be decoded */
 	bool halves;                   /* chroma is halved, as dct_chroma says */
 	struct plane to[JPEG_TILES_COMPONENTS];
 };

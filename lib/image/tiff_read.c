@@ -178,14 +178,14 @@ static bool alloc_planes(struct arena *a, const struct tiff_file *f, const struc
 	return true;
 }
 
-/* Cuts the planes where the level ends: what lies beyond is padding. */
+/* Cuts the planes where the part ends, or the level: beyond are rows that were not decoded, and padding. */
 static void cut_planes(const struct touched *t, struct image *out)
 {
 	const struct tiff_level *l = t->level;
 	for (int i = 0; i < image_planes(out); i++) {
 		struct plane *p = &out->plane[i];
-		double right = ceil((l->w * l->dx - p->x) / p->dx - 1e-6);
-		double bottom = ceil((l->h * l->dy - p->y) / p->dy - 1e-6);
+		double right = ceil((((double)t->part.x + t->part.w) * l->dx - p->x) / p->dx - 1e-6);
+		double bottom = ceil((((double)t->part.y + t->part.h) * l->dy - p->y) / p->dy - 1e-6);
 		if (right < p->w)
 			p->w = (uint32_t)right;
 		if (bottom < p->h)
@@ -231,7 +231,8 @@ static bool read_tile(struct tile_job *j, uint32_t x, uint32_t y, int plane, str
 	uint32_t index = ((kind->separate ? (uint32_t)tiff_samples_source(kind, plane) * down : 0) + y) * across + x;
 	struct jpeg_stream like = l->jpeg;
 	struct jpeg_tile tile = {.halves = j->t->halves, .seen_w = at_most(l->tile_w, l->w - x * l->tile_w),
-				 .seen_h = at_most(l->tile_h, l->h - y * l->tile_h)};
+				 .seen_h = at_most(l->tile_h, l->h - y * l->tile_h),
+				 .rows = at_most(l->tile_h, j->t->part.y + j->t->part.h - y * l->tile_h)};
 
 	if (!tiff_streams_read(&j->streams, index, tiff_tiles_after(l, j->t->tiles, x, y), UINT64_MAX, &tile.stream, err))
 		return false;
