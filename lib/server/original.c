@@ -61,6 +61,7 @@ bool open_picture(struct job *job, size_t skip, struct error *err)
 {
 	struct known_picture known;
 	struct picture *p = &job->picture;
+	*p = (struct picture){.facts.format = ""};
 	job->is_open = job->is_judged = false;
 	if (!open_original(job, skip, &known, err))
 		return false;

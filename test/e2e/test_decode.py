@@ -73,11 +73,13 @@ def test_a_file_that_ends_workers_is_refused(scratch, binary):
     with Folder(scratch, binary, "deadly-local") as f:
         slow_jpeg(f.images / "slow.jpg")
         pid, replies, client = decode_in(f, "slow.jpg")
+        others = set(f.stack.worker_pids()) - {pid}
         os.kill(pid, signal.SIGSEGV)
         client.join()
         assert replies[0].status == 500, replies[0].status
         wait_for("both workers", 10, lambda: len(f.stack.worker_pids()) == 2 and pid not in f.stack.worker_pids())
         before = set(f.stack.worker_pids())
+        assert others < before, "who refused it died of that"
         for rest in ("full/200,/0/default.jpg", "info.json", "full/100,/0/default.png"):
             start = time.monotonic()
             assert f.get("slow.jpg", rest).status == 500
@@ -109,6 +111,7 @@ def test_what_never_asks_ends_with_its_worker(scratch, binary):
     with Folder(scratch, binary, "endless", max_decode_ms=1500) as f:
         slow_jpeg(f.images / "slow.jpg")
         pid, replies, client = decode_in(f, "slow.jpg")
+        others = set(f.stack.worker_pids()) - {pid}
         os.kill(pid, signal.SIGSTOP)
         time.sleep(3.1)
         os.kill(pid, signal.SIGCONT)
@@ -117,5 +120,6 @@ def test_what_never_asks_ends_with_its_worker(scratch, binary):
         assert "a decoding took twice the 1500 ms of max_decode_ms, its process ends: slow.jpg" in f.log()
         wait_for("both workers", 10, lambda: len(f.stack.worker_pids()) == 2 and pid not in f.stack.worker_pids())
         before = set(f.stack.worker_pids())
+        assert others < before, "who refused it died of that"
         assert f.get("slow.jpg", "full/200,/0/default.jpg").status == 500
         assert set(f.stack.worker_pids()) == before
