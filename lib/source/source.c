@@ -48,10 +48,15 @@ bool source_is_steady(const struct source *s, struct error *err)
 	return !s->is_steady || s->is_steady(s, err);
 }
 
-bool source_tells_states(const struct source *s)
+bool source_is_settled(const struct source *s)
 {
 	int64_t last = s->modified_ns > s->changed_ns ? s->modified_ns : s->changed_ns, age = s->opened_ns - last;
-	return s->inode && (age < 0 || age >= SOURCE_TICK_NS);
+	return age < 0 || age >= SOURCE_TICK_NS;
+}
+
+bool source_tells_states(const struct source *s)
+{
+	return s->inode && source_is_settled(s);
 }
 
 static bool memory_read(struct source *s, void *at, size_t n, uint64_t offset, struct error *err)

@@ -50,6 +50,9 @@ bool source_blame(const struct source *s, struct error *err);
  * read, and before an answer or an error is believed. */
 bool source_is_steady(const struct source *s, struct error *err);
 
+/* Whether its file was written to, before it was opened, so long ago that another write would have shown. */
+bool source_is_settled(const struct source *s);
+
 /* Whether the source says enough of its file to know it again, and that it has not changed since. */
 bool source_tells_states(const struct source *s);
 

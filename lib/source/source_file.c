@@ -206,7 +206,7 @@ static bool file_is_steady(const struct source *s, struct error *err)
 {
 	struct stat st;
 	bool steady = fstat(s->fd, &st) == 0 && (uint64_t)st.st_size == s->validator.length && ns_of(st.st_mtim) == s->modified_ns &&
-		      ns_of(st.st_ctim) == s->changed_ns && source_tells_states(s);
+		      ns_of(st.st_ctim) == s->changed_ns && source_is_settled(s);
 	return steady || fail(err, 503, REASON_BUSY, "The image is being replaced, please try again.",
 			      "the file was written to while it was read");
 }
@@ -218,7 +218,7 @@ static bool adopt(struct arena *a, int fd, struct str path, struct source **out,
 	if (!look_at(s, &st))
 		return open_failed(errno, path, err);
 	/* Written to within this tick it is looked at again after it: most often that write was the last. */
-	if (!source_tells_states(s)) {
+	if (!source_is_settled(s)) {
 		nanosleep(&(struct timespec){.tv_nsec = SOURCE_TICK_NS}, NULL);
 		if (!look_at(s, &st))
 			return open_failed(errno, path, err);
