@@ -395,13 +395,6 @@ static bool read_planes_cropped(struct arena *a, struct jpeg_reader *r, const st
 	return true;
 }
 
-static void invert(struct plane *p)
-{
-	for (uint32_t y = 0; y < p->h; y++)
-		for (uint32_t x = 0; x < p->w; x++)
-			p->at[y * p->stride + x] ^= 255;
-}
-
 /* Of the components as they are stored. */
 static bool make_cmyk(struct arena *a, const struct jpeg_file *file, struct image *out, struct error *err)
 {
@@ -414,7 +407,7 @@ static bool make_cmyk(struct arena *a, const struct jpeg_file *file, struct imag
 	/* RGB is what is left of the light: the ink of it has been turned over once. */
 	for (int i = 0; i < 4; i++)
 		if (file->inverted != (is_ycc && i < 3))
-			invert(&out->plane[i]);
+			plane_invert(&out->plane[i]);
 	return true;
 }
 

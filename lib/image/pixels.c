@@ -52,6 +52,13 @@ bool plane_alloc_deep(struct arena *a, struct plane *p, uint32_t w, uint32_t h, 
 	return alloc_samples(a, p, w, h, 2, arena_block, err);
 }
 
+void plane_invert(struct plane *p)
+{
+	for (uint32_t y = 0; y < p->h; y++)
+		for (uint32_t x = 0; x < p->w; x++)
+			p->at[y * p->stride + x] ^= 255;
+}
+
 static bool alloc_image(struct arena *a, struct image *out, enum model model, bool alpha, bool deep, struct rect part,
 			struct error *err)
 {

@@ -54,6 +54,11 @@ struct rect {
 	uint32_t x, y, w, h;
 };
 
+static inline uint32_t at_most(uint32_t n, uint32_t most)
+{
+	return n < most ? n : most;
+}
+
 /* What both have in common; false if that is nothing. */
 bool rect_meet(struct rect a, struct rect b, struct rect *both);
 
@@ -72,6 +77,9 @@ bool plane_room(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct
 
 /* Cleared, for samples of 16 bits. */
 bool plane_alloc_deep(struct arena *a, struct plane *p, uint32_t w, uint32_t h, struct error *err);
+
+/* White to black, of 8-bit samples. */
+void plane_invert(struct plane *p);
 
 /* All planes of an image of this kind, in full resolution and over this part of the full image; 8-bit samples, or 16-bit
  * ones. What else *out says stays. */

@@ -201,11 +201,6 @@ struct tile_job {
 	struct tiff_streams streams;
 };
 
-static uint32_t at_most(uint32_t n, uint32_t most)
-{
-	return n < most ? n : most;
-}
-
 /* Where plane i of the tile at column x, row y of the level's tiles goes. */
 static struct plane place_of(const struct tile_job *j, int i, uint32_t x, uint32_t y)
 {
@@ -266,13 +261,6 @@ static bool give_up(struct tile_job *j, uint32_t x, uint32_t y, int plane, struc
 	return true;
 }
 
-static void invert(struct plane *p)
-{
-	for (uint32_t y = 0; y < p->h; y++)
-		for (uint32_t x = 0; x < p->w; x++)
-			p->at[y * p->stride + x] ^= 255;
-}
-
 static bool read_tiles(struct tile_job *j, struct error *err)
 {
 	struct rect tiles = j->t->tiles;
@@ -298,7 +286,7 @@ static bool read_jpeg(struct arena *a, struct tiff_file *f, const struct touched
 		return false;
 	cut_planes(t, out);
 	if (f->kind.photometric == PHOTOMETRIC_MINISWHITE)
-		invert(&out->plane[0]);
+		plane_invert(&out->plane[0]);
 	return true;
 }
 

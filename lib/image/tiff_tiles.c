@@ -9,11 +9,6 @@
 
 #define WINDOW_BYTES (UINT64_C(16) << 20)   /* what decoders look back at, as writers usually have it */
 
-static uint32_t at_most(uint32_t n, uint32_t most)
-{
-	return n < most ? n : most;
-}
-
 static bool decodes_whole(uint16_t compression)
 {
 	return compression == COMPRESSION_WEBP || compression == COMPRESSION_LERC;

@@ -129,11 +129,6 @@ struct task {
 	struct rect crop;              /* what libwebp decodes, in pixels */
 };
 
-static uint32_t at_most(uint32_t n, uint32_t most)
-{
-	return n < most ? n : most;
-}
-
 /* Chroma is interpolated by libwebp where an answer would show how. */
 static bool gains_by_ycc(const struct picture *p, const struct wants *w)
 {
