@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "opened.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define MOST_PICTURES 256
 #define MOST_BYTES (UINT64_C(8) << 20)
 
@@ -52,12 +49,14 @@ static void trim(void)
 	uint64_t bytes = 0;
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < MOST_PICTURES; i++) {
-		if (opened[i].arena && (opened[i].source->has_failed || held_bytes(&opened[i]) > MOST_BYTES))
-			close_opened(&opened[i]);
-		if (!opened[i].arena)
-			continue;
-		bytes += held_bytes(&opened[i]);
-		n++;
+		struct opened *o = &opened[i];
+		uint64_t held = o->arena ? held_bytes(o) : 0;
+		if (o->arena && (o->source->has_failed || held > MOST_BYTES)) {
+			close_opened(o);
+		} else {
+			bytes += held;
+			n += o->arena != NULL;
+		}
 	}
 	for (struct opened *o; (bytes > MOST_BYTES || n > most) && (o = least_used()); n--) {
 		bytes -= held_bytes(o);

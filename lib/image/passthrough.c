@@ -188,7 +188,8 @@ static const char *read_streams(struct arena *a, const struct stored_tiles *t, s
 	for (uint32_t i = 0; i < n && !why; i++) {
 		struct stream *s = &streams[i];
 		why = read_head(t->stream[i], s, false);
-		if (!why)
+		/* The others will be like the first one. */
+		if (!why && i == 0)
 			why = check_frame(shared, s, t, shape);
 		if (!why && n > 1 && s->interval != shape->mcus_across)
 			why = "tiles have no restart marker after each row of MCUs";
@@ -243,7 +244,7 @@ const char *passthrough_write(struct arena *a, const struct stored_tiles *t, con
 			      struct str icc, struct buf *out)
 {
 	struct stream shared = {0}, *streams = arena_array(a, struct stream, (size_t)t->across * t->down);
-	struct shape shape;
+	struct shape shape = {0};
 	const char *why = read_streams(a, t, &shared, streams, &shape);
 	if (why)
 		return why;
