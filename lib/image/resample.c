@@ -31,10 +31,21 @@ static bool copy_rows(const struct weighing *w, struct error *err)
 weigh_function *resample_fastest(void)
 {
 #ifdef __x86_64__
+	if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"))
+		return weigh_vnni;
 	if (__builtin_cpu_supports("avx2"))
 		return weigh_avx2;
 #endif
 	return weigh_plain;
+}
+
+weigh_function *resample_light_fastest(void)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2"))
+		return weigh_light_avx2;
+#endif
+	return weigh_light_plain;
 }
 
 static bool weigh_rows(weigh_function *weigh, struct arena *a, struct weighing *w, struct error *err)
@@ -73,7 +84,7 @@ bool resample_light(struct arena *a, const struct plane *in, const struct plane 
 {
 	struct weighing w = {
 		.in = in, .out = out, .light = light_table(), .opacity = opacity, .out_opacity = out_opacity};
-	return resample_by(resample_fastest(), a, &w, across, down, filter, err);
+	return resample_by(resample_light_fastest(), a, &w, across, down, filter, err);
 }
 
 bool resample_copies(const struct plane *in, struct axis across, struct axis down)

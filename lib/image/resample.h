@@ -33,6 +33,7 @@ bool resample_by(weigh_function *weigh, struct arena *a, struct weighing *w, str
 		 enum filter filter, struct error *err);
 
 weigh_function *resample_fastest(void);
+weigh_function *resample_light_fastest(void);
 
 /* Scratch bytes for one axis of n output samples made of a region of so many input samples, at the
  * most: of any filter. */

@@ -4,47 +4,48 @@
 #include <math.h>
 
 #define MAX_SUPPORT 3
+#define ONE (1 << WEIGHT_BITS)
 
-/* Of angles from 0 to pi, to 1e-11. The library's is fused on some processors, and so differs. */
-static inline double sine(double a)
+/* Of angles from 0 to pi, to 1e-6. The library's is fused on some processors, and so differs. */
+static inline float sine(float a)
 {
-	static const double terms[] = {1.0 / 6227020800, -1.0 / 39916800, 1.0 / 362880, -1.0 / 5040, 1.0 / 120, -1.0 / 6, 1};
-	double t = a > M_PI / 2 ? M_PI - a : a, square = t * t, sum = -1.0 / 1307674368000;
+	static const float terms[] = {-1.0f / 39916800, 1.0f / 362880, -1.0f / 5040, 1.0f / 120, -1.0f / 6, 1};
+	float t = a > (float)M_PI / 2 ? (float)M_PI - a : a, square = t * t, sum = 1.0f / 6227020800;
 	for (size_t i = 0; i < sizeof terms / sizeof *terms; i++)
 		sum = sum * square + terms[i];
 	return t * sum;
 }
 
-/* The filters, of distances from the centre, in place: without branches, so that loops are vectorised. */
-static void lanczos3(double *x, size_t n)
+/* The filters, of distances from the centre, in place: whole vectors without branches. */
+static void lanczos3(float *x, size_t fours)
 {
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < 4 * fours; i++) {
 		/* sin 3a = 3 sin a - 4 sin^3 a */
-		double a = M_PI / 3 * x[i], s = sine(a), square = s * s;
-		double w = square * (3 - 4 * square) / (3 * a * a);
-		w = x[i] < 1e-8 ? 1 : w;
+		float a = (float)M_PI / 3 * x[i], s = sine(a), square = s * s;
+		float w = square * (3 - 4 * square) / (3 * a * a);
+		w = x[i] < 1e-4f ? 1 : w;
 		x[i] = x[i] >= 3 ? 0 : w;
 	}
 }
 
-static void mitchell(double *x, size_t n)
+static void mitchell(float *x, size_t fours)
 {
-	for (size_t i = 0; i < n; i++) {
-		double near = ((7 * x[i] - 12) * x[i] * x[i] + 16.0 / 3) / 6;
-		double far = (((-7.0 / 3 * x[i] + 12) * x[i] - 20) * x[i] + 32.0 / 3) / 6;
+	for (size_t i = 0; i < 4 * fours; i++) {
+		float near = ((7 * x[i] - 12) * x[i] * x[i] + 16.0f / 3) / 6;
+		float far = (((-7.0f / 3 * x[i] + 12) * x[i] - 20) * x[i] + 32.0f / 3) / 6;
 		far = x[i] < 2 ? far : 0;
 		x[i] = x[i] < 1 ? near : far;
 	}
 }
 
-static void triangle(double *x, size_t n)
+static void triangle(float *x, size_t fours)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < 4 * fours; i++)
 		x[i] = x[i] < 1 ? 1 - x[i] : 0;
 }
 
 static const struct {
-	void (*weigh)(double *, size_t);
+	void (*weigh)(float *, size_t);
 	double support;
 } filters[] = {
 	[FILTER_LANCZOS3] = {lanczos3, MAX_SUPPORT},
@@ -57,9 +58,10 @@ static double sample_position(const struct axis *axis, uint32_t i, double origin
 	return (axis->start + (i + 0.5) * axis->step - origin) / d - 0.5;
 }
 
+/* Even, with a place before a window that begins at an odd sample. */
 static size_t room_of(double scale, double support)
 {
-	return (size_t)(2 * support * scale + 2);
+	return ((size_t)(2 * support * scale + 2) + 2) / 2 * 2;
 }
 
 static size_t clamp_place(double k, size_t n)
@@ -67,29 +69,48 @@ static size_t clamp_place(double k, size_t n)
 	return k < 0 ? 0 : k >= (double)n ? n - 1 : (size_t)k;
 }
 
-/* raw has room for the weights of all places, also of those beyond the plane. */
-static void make_window(struct windows *w, uint32_t i, double centre, double scale, enum filter filter, uint32_t n,
-			double *raw)
+/*
+ * As whole numbers that add up to ONE. What rounding takes from one is given to the next: the errors are at the highest
+ * frequencies, where pictures have least.
+ */
+static void round_weights(const float *raw, size_t n, int16_t *weights)
 {
-	double reach = filters[filter].support * scale, narrower = 1 / scale, sum = 0;
-	double low = ceil(centre - reach), high = floor(centre + reach);
-	size_t places = (size_t)(high - low) + 1;
-	for (size_t k = 0; k < places; k++)
-		raw[k] = fabs(low + (double)k - centre) * narrower;
-	filters[filter].weigh(raw, places);
-	for (size_t k = 0; k < places; k++)
+	float sum = 0, so_far = 0;
+	int32_t before = 0;
+	for (size_t k = 0; k < n; k++)
 		sum += raw[k];
+	float unit = ONE / sum;
+	for (size_t k = 0; k + 1 < n; k++) {
+		so_far += raw[k];
+		int32_t now = (int32_t)(so_far * unit + (ONE + 0.5f)) - ONE;
+		weights[k] = (int16_t)(now - before);
+		before = now;
+	}
+	weights[n - 1] = (int16_t)(ONE - before);
+}
+
+/* raw has room for the weights of all places, also of those beyond the plane, in fours. */
+static void make_window(struct windows *w, uint32_t i, double centre, double scale, enum filter filter, uint32_t n,
+			float *raw)
+{
+	double reach = filters[filter].support * scale;
+	double low = ceil(centre - reach), high = floor(centre + reach);
+	float begin = (float)((low - centre) / scale), narrower = (float)(1 / scale);
+	size_t places = (size_t)(high - low) + 1;
+	/* Behind the last place the filter is zero. */
+	size_t fours = (places + 3) / 4;
+	for (size_t k = 0; k < 4 * fours; k++)
+		raw[k] = fabsf(begin + (float)(int)k * narrower);
+	filters[filter].weigh(raw, fours);
 
 	size_t from = clamp_place(-low, places), to = clamp_place(n - 1 - low, places);
 	for (size_t k = 0; k < from; k++)
 		raw[from] += raw[k];
 	for (size_t k = to + 1; k < places; k++)
 		raw[to] += raw[k];
-	float *weights = w->weights + i * w->room;
-	for (size_t k = from; k <= to; k++)
-		weights[k - from] = (float)(raw[k] / sum);
 	w->first[i] = (uint32_t)clamp_place(low + (double)from, n);
 	w->taps[i] = (uint32_t)(to - from + 1);
+	round_weights(raw + from, w->taps[i], w->weights + i * w->room + w->first[i] % 2);
 }
 
 bool windows_copy(struct axis axis, double origin, double d)
@@ -102,29 +123,45 @@ bool windows_make(struct arena *a, struct axis axis, double origin, double d, ui
 		  struct windows *w, struct error *err)
 {
 	double scale = fmax(1, fabs(axis.step) / d);
-	size_t places = room_of(scale, filters[filter].support);
+	size_t places = room_of(scale, filters[filter].support), raw_room = places + 3;
 
 	*w = (struct windows){.n = axis.n, .copy = windows_copy(axis, origin, d)};
-	w->room = w->copy ? 1 : places < n ? places : n;
-	size_t each = 2 * sizeof(uint32_t) + w->room * sizeof(float);
-	double *raw = arena_block(a, places * sizeof *raw + axis.n * each, err);
+	w->room = w->copy ? 2 : places;
+	size_t each = 2 * sizeof(uint32_t) + w->room * sizeof(int16_t);
+	float *raw = arena_block(a, raw_room * sizeof *raw + axis.n * each, err);
 	if (!raw)
 		return false;
 	w->block = raw;
-	w->first = (uint32_t *)(raw + places);
+	w->first = (uint32_t *)(raw + raw_room);
 	w->taps = w->first + axis.n;
-	w->weights = (float *)(w->taps + axis.n);
+	w->weights = (int16_t *)(w->taps + axis.n);
 	for (uint32_t i = 0; i < axis.n; i++) {
 		double centre = sample_position(&axis, i, origin, d);
 		if (w->copy) {
 			w->first[i] = (uint32_t)clamp_place(round(centre), n);
 			w->taps[i] = 1;
-			w->weights[i * w->room] = 1;
+			w->weights[i * w->room + w->first[i] % 2] = ONE;
 		} else {
 			make_window(w, i, centre, scale, filter, n, raw);
 		}
 	}
 	return true;
+}
+
+uint32_t windows_strip(const struct windows *w, uint32_t i, size_t most, uint32_t *from, uint32_t *samples)
+{
+	uint32_t low = w->first[i], high = low + w->taps[i], n = 0;
+	for (; i + n < w->n; n++) {
+		uint32_t first = w->first[i + n], end = first + w->taps[i + n];
+		uint32_t lower = first < low ? first : low, higher = end > high ? end : high;
+		if (n && (higher + 1) / 2 * 2 - lower / 2 * 2 > most)
+			break;
+		low = lower;
+		high = higher;
+	}
+	*from = low / 2 * 2;
+	*samples = (high + 1) / 2 * 2 - *from;
+	return n;
 }
 
 void windows_drop(struct arena *a, struct windows *w)
@@ -140,5 +177,5 @@ uint64_t windows_room(uint64_t samples, uint32_t n)
 
 uint64_t windows_memory(uint64_t samples, uint32_t n)
 {
-	return windows_room(samples, n) * (sizeof(double) + n * sizeof(float)) + n * 2 * sizeof(uint32_t);
+	return windows_room(samples, n) * (sizeof(float) + n * sizeof(int16_t)) + (n * 2 + 3) * sizeof(uint32_t);
 }
