@@ -16,8 +16,9 @@
 #include <fcgiapp.h>
 
 #include "../lib/base/clock.h"
+#include "../lib/base/backlog.h"
 #include "../lib/base/log.h"
-#include "../lib/base/metrics.h"
+#include "../lib/server/meters.h"
 
 #define LISTENING 0
 #define LEAST_LIFE_S 60
@@ -238,8 +239,12 @@ static void end_request(void *with, const struct reply *reply)
 {
 	struct in_hand *h = with;
 	write_reply(h->request, reply, h->a);
-	log_request(h->request, h->config, h->call, reply, clock_us() - h->start_us, h->a);
+	int64_t took_us = clock_us() - h->start_us;
+	log_request(h->request, h->config, h->call, reply, took_us, h->a);
 	FCGX_Finish_r(h->request);
+	if (!reply->is_redirect && !h->call->wants_metrics)
+		meters_answer(reply, took_us);
+	metrics_busy(BUSY_AFTERWARDS);
 }
 
 static void serve(FCGX_Request *r, const struct config *config, const struct service *service)
@@ -249,12 +254,15 @@ static void serve(FCGX_Request *r, const struct config *config, const struct ser
 	struct in_hand h = {r, config, &call, a, clock_us()};
 	struct reply reply;
 
+	metrics_busy(BUSY_ANSWERING);
 	call.early = end_request;
 	call.early_with = &h;
 	service_answer(service, &call, &reply, a);
 	if (!reply.was_early)
 		end_request(&h, &reply);
+	meters_stages(&reply);
 	arena_close(a);
+	metrics_busy(BUSY_NOT);
 }
 
 /* The number of requests after which this worker retires: the option, up to a quarter more. */
@@ -321,7 +329,9 @@ int worker_run(const struct config *config, const struct service *service)
 	sigset_t mask;
 	heed_signals(&mask);
 	struct error err;
-	if (*config->metrics_file && !metrics_open(config->metrics_file, &err))
+	char group[BACKLOG_NAME_BYTES];
+	backlog_name(LISTENING, group);
+	if (!metrics_open(config->metrics_file, group, &err) && *config->metrics_file)
 		log_event("warn", "metrics: %s", err.why);
 	metrics_watch_signals();
 	int64_t born = clock_us();
@@ -336,8 +346,10 @@ int worker_run(const struct config *config, const struct service *service)
 			FCGX_Free(&request, 1);
 		} else if (accepted != -EAGAIN) {
 			log_event("error", "accept: %s", strerror(errno));
+			metrics_end(METRIC_FAILED);
 			return 1;
 		}
 	}
+	metrics_end(stopping ? METRIC_STOPPED : METRIC_RETIRED);
 	return 0;
 }

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "metrics.h"
+
 /* Kept free behind every text field, so that the short fields after it and the end always fit. */
 #define RESERVE_BYTES 1024
 /* The most that a field has beside its key and text, and what closes a line: the count of dropped ones. */
@@ -216,6 +218,7 @@ void log_line_write(struct log_line *l)
 	} else {
 		dropped++;
 		dropped_unsaid++;
+		metrics_add(METRIC_LOG_DROPPED, 1);
 	}
 }
 

@@ -10,66 +10,66 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 /* Counts up with each change of the structs below or of the meaning of a counter's place. */
-#define LAYOUT 1
+#define LAYOUT 2
 #define MAGIC (UINT64_C(0x4c4f52494b450000) | LAYOUT)
 #define LINE_BYTES 64
-#define MARK_BITS 8
+#define PAGE_BYTES 4096
+#define STATE_BITS 8
+#define BUSY_BITS 2
 #define ALT_STACK_BYTES 65536
+#define SEEN_SETS 512
+#define SEEN_WAYS 8
+#define SEEN_MINUTES 60
+#define MINUTE_BITS 24
 
-struct slot {
-	alignas(LINE_BYTES) _Atomic uint64_t counters[METRICS];
+/* Apart from the slots, as each decoding looks at all of them. */
+struct trace {
 	/* The mark, and above it how often it was set, so that a claim never meets a later mark of the same kind. */
 	alignas(LINE_BYTES) _Atomic uint64_t mark;
 	_Atomic uint64_t original, host, signalled;
 };
 
+struct slot {
+	/* Whether it has an owner that has not said its end; above it, as with the mark, how often that was set. */
+	alignas(PAGE_BYTES) _Atomic uint64_t life;
+	/* enum busy in the lowest bits. Above it the time that there was any, up to now; while there is, less the time
+	 * now: so that one word always says it, and the sum that others see never goes back. */
+	_Atomic uint64_t busy;
+	_Atomic uint64_t pid;
+	char group[METRICS_GROUP_BYTES];
+	alignas(LINE_BYTES) _Atomic uint64_t counters[METRICS_COUNTERS];
+};
+
 struct board {
 	_Atomic uint64_t magic;
 	_Atomic uint64_t used;          /* no slot from here on was ever taken: it need not be looked at */
+	alignas(LINE_BYTES) _Atomic uint64_t seen[SEEN_SETS][SEEN_WAYS];
+	struct trace traces[METRICS_SLOTS];
 	struct slot slots[METRICS_SLOTS];
 };
 
-_Static_assert(METRICS == 24 && sizeof(struct slot) == 4 * LINE_BYTES, "a new layout number, please");
+_Static_assert(METRICS_COUNTERS == 935 && sizeof(struct slot) == 2 * PAGE_BYTES, "a new layout number, please");
 
-static struct slot private_slot;
+/* What a process without a file has. */
+static struct {
+	_Atomic uint64_t seen[SEEN_SETS][SEEN_WAYS];
+	struct trace trace;
+	struct slot slot;
+} mine;
 
 static struct {
 	int fd;
 	struct board *board;            /* NULL without a file */
-	struct slot *own;
-} here = {-1, NULL, &private_slot};
-
-static const struct {
-	const char *name, *help;
-} texts[METRICS] = {
-	[METRIC_CACHE_HITS] = {"cache_hits", "Originals opened from the cache."},
-	[METRIC_CACHE_STALE] = {"cache_stale", "Originals served from the cache past their time."},
-	[METRIC_CACHE_MISSES] = {"cache_misses", "Requests whose original was not in the cache."},
-	[METRIC_CACHE_EVICTIONS] = {"cache_evictions", "Originals removed from the cache to make room."},
-	[METRIC_CACHE_EVICTED_BYTES] = {"cache_evicted_bytes", "Bytes removed from the cache to make room."},
-	[METRIC_CACHE_DROPPED] = {"cache_dropped", "Files of the cache thrown away because they were damaged."},
-	[METRIC_CACHE_UNUSABLE] = {"cache_unusable", "Originals for which the cache could not be used."},
-	[METRIC_REVALIDATIONS] = {"revalidations", "Questions to an origin whether an original has changed."},
-	[METRIC_REVALIDATED] = {"revalidated", "Originals that an origin called unchanged."},
-	[METRIC_ORIGIN_REQUESTS] = {"origin_requests", "Requests sent to origins."},
-	[METRIC_ORIGIN_BYTES] = {"origin_bytes", "Bytes of bodies received from origins."},
-	[METRIC_ORIGIN_MISSING] = {"origin_missing", "Answers of origins that there is no such original (404, 410)."},
-	[METRIC_ORIGIN_DENIED] = {"origin_denied", "Answers of origins that access is denied (401, 403)."},
-	[METRIC_ORIGIN_THROTTLED] = {"origin_throttled", "Answers of origins to ask less often (429, SlowDown)."},
-	[METRIC_ORIGIN_FAILED] = {"origin_failed", "Transfers that failed: 5xx, broken connections, wrong answers."},
-	[METRIC_ORIGIN_TIMEOUTS] = {"origin_timeouts", "Transfers that took too long."},
-	[METRIC_ORIGIN_REFUSED] = {"origin_refused", "Transfers not begun because the address may not be asked."},
-	[METRIC_ORIGIN_DAMAGED] = {"origin_damaged", "Bodies that are not what their digest or length says."},
-	[METRIC_ORIGIN_RESUMED] = {"origin_resumed", "Broken transfers that were continued where they had stopped."},
-	[METRIC_WAITS] = {"waits", "Requests that waited for the download or the verification of another."},
-	[METRIC_WAITS_REFUSED] = {"waits_refused", "Requests refused at once because too many were waiting."},
-	[METRIC_WAITS_LATE] = {"waits_late", "Requests that waited for their original in vain."},
-	[METRIC_FALLBACKS] = {"fallbacks", "Answers made from a fallback instead of the original."},
-	[METRIC_CRASHES] = {"crashes", "Worker processes that died while they decoded an original."},
-};
+	bool is_reader;
+	struct slot *slot;
+	struct trace *trace;
+} here = {-1, NULL, false, &mine.slot, &mine.trace};
 
 static bool unusable(struct error *err, const char *path, const char *why)
 {
@@ -94,57 +94,102 @@ static bool is_locked(size_t slot)
 	return fcntl(here.fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
 }
 
-static struct slot *slots(size_t *n)
+static bool is_private(void)
 {
-	if (!here.board) {
-		*n = 1;
-		return &private_slot;
-	}
+	return here.slot == &mine.slot;
+}
+
+size_t metrics_slots(void)
+{
+	if (!here.board)
+		return 1;
 	uint64_t used = atomic_load(&here.board->used);
-	*n = used < METRICS_SLOTS ? used : METRICS_SLOTS;
-	return here.board->slots;
+	return used < METRICS_SLOTS ? used : METRICS_SLOTS;
 }
 
-static enum mark kind_of(uint64_t word)
+static struct slot *slot_at(size_t i)
 {
-	return word & ((1 << MARK_BITS) - 1);
+	return here.board ? &here.board->slots[i] : &mine.slot;
 }
 
-static uint64_t next_word(uint64_t word, enum mark mark)
+static struct trace *trace_at(size_t i)
 {
-	return ((word >> MARK_BITS) + 1) << MARK_BITS | mark;
+	return here.board ? &here.board->traces[i] : &mine.trace;
 }
 
-static void set_mark(struct slot *s, enum mark mark)
+static unsigned state_of(uint64_t word)
 {
-	atomic_store(&s->mark, next_word(atomic_load(&s->mark), mark));
+	return word & ((1 << STATE_BITS) - 1);
+}
+
+static uint64_t next_word(uint64_t word, unsigned state)
+{
+	return ((word >> STATE_BITS) + 1) << STATE_BITS | state;
+}
+
+static void set_state(_Atomic uint64_t *word, unsigned state)
+{
+	atomic_store(word, next_word(atomic_load(word), state));
+}
+
+static enum busy busy_of(uint64_t word)
+{
+	return word & ((1 << BUSY_BITS) - 1);
+}
+
+static uint64_t busy_word(uint64_t word, enum busy busy)
+{
+	uint64_t us = word >> BUSY_BITS, now = (uint64_t)clock_us();
+	if (busy_of(word))
+		us += now;
+	if (busy)
+		us -= now;
+	return us << BUSY_BITS | busy;
+}
+
+/* The clock of a machine that was started anew may be behind. */
+static uint64_t busy_us(uint64_t word)
+{
+	int64_t us = (int64_t)busy_word(word, BUSY_NOT) >> BUSY_BITS;
+	return us > 0 ? (uint64_t)us : 0;
+}
+
+static void count(struct slot *s, enum metric metric)
+{
+	atomic_fetch_add_explicit(&s->counters[metric], 1, memory_order_relaxed);
 }
 
 /* Without a file again. */
 static void leave(void)
 {
-	if (here.own != &private_slot)
-		set_mark(here.own, MARK_NONE);
+	if (!is_private()) {
+		set_state(&here.trace->mark, MARK_NONE);
+		set_state(&here.slot->life, false);
+	}
 	if (here.board)
 		munmap(here.board, sizeof *here.board);
 	if (here.fd >= 0)
 		close(here.fd);
 	here.fd = -1;
 	here.board = NULL;
-	here.own = &private_slot;
+	here.is_reader = false;
+	here.slot = &mine.slot;
+	here.trace = &mine.trace;
 }
 
-/*
- * An empty file gets its size. Any number of processes may do so at once, as all want the same size. The room on the
- * disk is taken first, where that can be done: a write to a hole of a mapped file on a full disk would be a SIGBUS.
- */
+/* Room on the disk for the first n slots, where that can be asked for: a touch of a hole in a mapped file on a full disk
+ * would be a SIGBUS. */
+static bool take_room(int fd, size_t n)
+{
+	size_t bytes = offsetof(struct board, slots) + n * sizeof(struct slot);
+	return fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes) == 0 || errno == EOPNOTSUPP;
+}
+
+/* An empty file gets its size. Any number of processes may do so at once, as all want the same size. */
 static bool grow(int fd, struct stat *st)
 {
-	if (st->st_size != 0)
-		return true;
-	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, sizeof(struct board)) < 0 && errno != EOPNOTSUPP)
-		return false;
-	return ftruncate(fd, sizeof(struct board)) == 0 && fstat(fd, st) == 0;
+	return st->st_size != 0 ||
+	       (take_room(fd, 0) && ftruncate(fd, sizeof(struct board)) == 0 && fstat(fd, st) == 0);
 }
 
 /* A new file is all zeros, and whoever comes first writes the magic. */
@@ -183,28 +228,74 @@ static bool map(const char *path, bool make, struct error *err)
 	return has_magic(here.board, make) || unusable(err, name, "not such a file: its first bytes are wrong");
 }
 
-static void adopt(size_t i)
+/* Whether its last owner is gone; nobody may say so of the living, and a reader need not. */
+static bool is_dead(size_t i)
 {
+	return here.board && !here.is_reader && slot_at(i) != here.slot && !is_locked(i);
+}
+
+/* Whether the process that set this mark is gone and nobody else has taken its mark away. */
+static bool claim(size_t i, uint64_t mark)
+{
+	return is_dead(i) && atomic_compare_exchange_strong(&trace_at(i)->mark, &mark, next_word(mark, MARK_NONE));
+}
+
+/* Counts the death of who ended without a word, once: all is read before others can know that it is settled. */
+static void bury(size_t i)
+{
+	struct slot *s = slot_at(i);
+	uint64_t life = atomic_load(&s->life);
+	if (!state_of(life) || !is_dead(i))
+		return;
+	uint64_t word = atomic_load(&s->busy);
+	bool signalled = atomic_load(&trace_at(i)->signalled);
+	bool decoding = state_of(atomic_load(&trace_at(i)->mark)) == MARK_DECODE;
+	if (!atomic_compare_exchange_strong(&s->life, &life, next_word(life, false)))
+		return;
+	count(s, signalled ? METRIC_CRASHED : METRIC_KILLED);
+	if (decoding)
+		count(s, METRIC_DECODE_CRASHES);
+	if (busy_of(word) == BUSY_ANSWERING)
+		count(s, METRIC_REQUESTS_LOST);
+	atomic_compare_exchange_strong(&s->busy, &word, busy_us(word) << BUSY_BITS);
+}
+
+/* With its lock. */
+static void adopt(size_t i, const char *group)
+{
+	struct slot *s = slot_at(i);
 	uint64_t used = atomic_load(&here.board->used);
-	here.own = &here.board->slots[i];
-	set_mark(here.own, MARK_NONE);
-	atomic_store(&here.own->signalled, 0);
+	bury(i);
+	here.slot = s;
+	here.trace = trace_at(i);
+	set_state(&here.trace->mark, MARK_NONE);
+	atomic_store(&here.trace->signalled, 0);
+	atomic_store(&s->pid, (uint64_t)getpid());
+	atomic_store(&s->busy, busy_word(atomic_load(&s->busy), BUSY_NOT));
+	if (strcmp(s->group, group) != 0)
+		snprintf(s->group, sizeof s->group, "%s", group);
+	set_state(&s->life, true);
+	count(s, METRIC_STARTS);
 	while (used < i + 1 && !atomic_compare_exchange_weak(&here.board->used, &used, i + 1))
 		;
 }
 
-/* Leaves slots with the trace of a crash to metrics_crashes, unless there are no others. */
-static bool take_slot(bool with_trace)
+/* Not such as other groups count in, or with the trace of a crash, which metrics_crashes is to find. */
+static bool is_fit(size_t i, const char *group)
+{
+	const struct slot *s = slot_at(i);
+	return i >= metrics_slots() || (state_of(atomic_load(&trace_at(i)->mark)) != MARK_DECODE &&
+					(!*s->group || strcmp(s->group, group) == 0));
+}
+
+static bool take_slot(const char *group, bool any)
 {
 	for (size_t i = 0; i < METRICS_SLOTS; i++) {
-		const struct slot *s = &here.board->slots[i];
-		if (!with_trace && kind_of(atomic_load(&s->mark)) == MARK_DECODE)
-			continue;
-		if (!try_lock(i, F_WRLCK))
+		if ((!any && !is_fit(i, group)) || !try_lock(i, F_WRLCK))
 			continue;
 		/* Its owner may have marked it and died meanwhile. */
-		if (with_trace || kind_of(atomic_load(&s->mark)) != MARK_DECODE) {
-			adopt(i);
+		if ((any || is_fit(i, group)) && take_room(here.fd, i + 1)) {
+			adopt(i, group);
 			return true;
 		}
 		try_lock(i, F_UNLCK);
@@ -212,101 +303,136 @@ static bool take_slot(bool with_trace)
 	return false;
 }
 
-/* Whether the process that set this mark is gone and nobody else has taken its mark away. */
-static bool claim(size_t i, struct slot *s, uint64_t word)
-{
-	return s != here.own && !is_locked(i) &&
-	       atomic_compare_exchange_strong(&s->mark, &word, next_word(word, MARK_NONE));
-}
-
 static void clear_dead_fetches(void)
 {
-	size_t n;
-	struct slot *s = slots(&n);
+	size_t n = metrics_slots();
 	for (size_t i = 0; i < n; i++) {
-		uint64_t word = atomic_load(&s[i].mark);
-		if (kind_of(word) == MARK_FETCH)
-			claim(i, &s[i], word);
+		uint64_t word = atomic_load(&trace_at(i)->mark);
+		bury(i);
+		if (state_of(word) == MARK_FETCH)
+			claim(i, word);
 	}
 }
 
-bool metrics_open(const char *path, struct error *err)
+bool metrics_open(const char *path, const char *group, struct error *err)
 {
 	leave();
-	bool ok = map(path, true, err) && (take_slot(false) || take_slot(true) ||
-					   unusable(err, path, "no free slot, or locks do not work there"));
-	if (ok)
+	bool ok = map(path, true, err) && (take_slot(group, false) || take_slot(group, true) ||
+					   unusable(err, path, "no free slot, no room for one, or locks do not work there"));
+	if (ok) {
 		clear_dead_fetches();
-	else
-		leave();
-	return ok;
+		return true;
+	}
+	leave();
+	snprintf(mine.slot.group, sizeof mine.slot.group, "%s", group);
+	count(&mine.slot, METRIC_STARTS);
+	return false;
 }
 
 bool metrics_read(const char *path, struct error *err)
 {
 	leave();
-	bool ok = map(path, false, err);
-	if (!ok)
+	here.is_reader = map(path, false, err);
+	if (!here.is_reader)
 		leave();
-	return ok;
+	return here.is_reader;
 }
 
-void metrics_add(enum metric metric, uint64_t n)
+void metrics_add(size_t counter, uint64_t n)
 {
-	atomic_fetch_add_explicit(&here.own->counters[metric], n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&here.slot->counters[counter], n, memory_order_relaxed);
 }
 
-uint64_t metrics_sum(enum metric metric)
+uint64_t metrics_sum(size_t counter)
 {
 	uint64_t sum = 0;
-	size_t n;
-	const struct slot *s = slots(&n);
+	size_t n = metrics_slots();
 	for (size_t i = 0; i < n; i++)
-		sum += atomic_load_explicit(&s[i].counters[metric], memory_order_relaxed);
+		sum += atomic_load_explicit(&slot_at(i)->counters[counter], memory_order_relaxed);
 	return sum;
 }
 
-void metrics_write(struct buf *out)
+void metrics_end(enum metric how)
 {
-	for (enum metric m = 0; m < METRICS; m++) {
-		const char *name = texts[m].name;
-		buf_printf(out, "# HELP lorikeet_%s_total %s\n", name, texts[m].help);
-		buf_printf(out, "# TYPE lorikeet_%s_total counter\n", name);
-		buf_printf(out, "lorikeet_%s_total %llu\n", name, (unsigned long long)metrics_sum(m));
+	metrics_add(how, 1);
+	set_state(&here.trace->mark, MARK_NONE);
+	set_state(&here.slot->life, false);
+}
+
+void metrics_busy(enum busy busy)
+{
+	atomic_store(&here.slot->busy, busy_word(atomic_load(&here.slot->busy), busy));
+}
+
+void metrics_look(size_t i, struct metrics_slot *out)
+{
+	const struct slot *s = slot_at(i);
+	bury(i);
+	memcpy(out->group, s->group, sizeof out->group);
+	out->group[sizeof out->group - 1] = '\0';
+	out->is_live = s == here.slot || (state_of(atomic_load(&s->life)) && is_locked(i));
+	out->pid = (pid_t)atomic_load(&s->pid);
+	uint64_t word = atomic_load(&s->busy);
+	out->busy = busy_of(word);
+	out->busy_us = busy_us(word);
+	for (size_t c = 0; c < METRICS_COUNTERS; c++)
+		out->counters[c] = atomic_load_explicit(&s->counters[c], memory_order_relaxed);
+}
+
+bool metrics_first(uint64_t thing)
+{
+	_Atomic uint64_t *set = (is_private() ? mine.seen : here.board->seen)[thing % SEEN_SETS];
+	const uint64_t minutes = (UINT64_C(1) << MINUTE_BITS) - 1, now = (uint64_t)time(NULL) / 60 & minutes;
+	uint64_t oldest = 0, most = 0;
+	size_t place = 0;
+	for (size_t i = 0; i < SEEN_WAYS; i++) {
+		uint64_t word = atomic_load(&set[i]), age = word ? (now - word) & minutes : minutes;
+		if (word >> MINUTE_BITS == thing >> MINUTE_BITS && age < SEEN_MINUTES)
+			return false;
+		if (age >= most) {
+			most = age;
+			oldest = word;
+			place = i;
+		}
 	}
+	/* Where another process was quicker, it most likely said the same. */
+	return atomic_compare_exchange_strong(&set[place], &oldest, (thing & ~minutes) | now);
 }
 
 /* Unmarked while the other fields change, so that no mark is ever seen with the fields of another. */
 void metrics_mark(enum mark mark, uint64_t original, uint64_t host)
 {
-	set_mark(here.own, MARK_NONE);
+	set_state(&here.trace->mark, MARK_NONE);
 	if (mark == MARK_NONE)
 		return;
-	atomic_store(&here.own->original, original);
-	atomic_store(&here.own->host, host);
-	set_mark(here.own, mark);
+	atomic_store(&here.trace->original, original);
+	atomic_store(&here.trace->host, host);
+	set_state(&here.trace->mark, mark);
 }
 
 size_t metrics_marked(enum mark mark, uint64_t host)
 {
-	size_t n, marked = 0;
-	const struct slot *s = slots(&n);
-	for (size_t i = 0; i < n; i++)
-		if (kind_of(atomic_load(&s[i].mark)) == mark && (host == 0 || atomic_load(&s[i].host) == host))
+	size_t n = metrics_slots(), marked = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct trace *t = trace_at(i);
+		if (state_of(atomic_load(&t->mark)) == mark && (host == 0 || atomic_load(&t->host) == host))
 			marked++;
+	}
 	return marked;
 }
 
 void metrics_crashes(uint64_t original, void (*found)(void *with, uint64_t original, bool certain), void *with)
 {
-	size_t n;
-	struct slot *s = slots(&n);
-	if (here.own == &private_slot)
-		return;
+	size_t n = metrics_slots();
 	for (size_t i = 0; i < n; i++) {
-		uint64_t word = atomic_load(&s[i].mark), of = atomic_load(&s[i].original);
-		bool certain = atomic_load(&s[i].signalled);
-		if (kind_of(word) == MARK_DECODE && (original == 0 || of == original) && claim(i, &s[i], word))
+		struct trace *t = trace_at(i);
+		uint64_t word = atomic_load(&t->mark), of = atomic_load(&t->original);
+		bool certain = atomic_load(&t->signalled);
+		if (state_of(word) != MARK_DECODE || (original != 0 && of != original))
+			continue;
+		/* First: it looks at the mark. */
+		bury(i);
+		if (claim(i, word))
 			found(with, of, certain);
 	}
 }
@@ -319,7 +445,7 @@ void metrics_watch_signals(void)
 #else
 static void note(int signal)
 {
-	atomic_store(&here.own->signalled, 1);
+	atomic_store(&here.trace->signalled, 1);
 	raise(signal);
 }
 

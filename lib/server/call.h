@@ -34,12 +34,21 @@ struct call {
 	void *early_with;
 };
 
+/* What was asked for, as far as it could be read. */
+struct asked {
+	int version;                       /* 2, 3; 0 neither */
+	enum request_kind kind;            /* REQUEST_BASE: neither image nor info.json */
+	enum format format;                /* of an image */
+};
+
 struct reply {
 	int status;
 	struct buf *headers;               /* "Name: value\r\n" lines */
 	struct str body;
 	bool body_is_left_out;             /* HEAD and 304: no body, and no Content-Length is known */
-	/* for the log */
+	bool is_redirect;                  /* for the web server only */
+	/* for the log and the counts */
+	struct asked asked;
 	enum reason reason;
 	const char *why;
 	const char *source, *source_format;

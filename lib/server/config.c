@@ -423,6 +423,7 @@ static bool verifies(const struct config *c)
 
 static void resolve_automatic(struct config *c)
 {
+	c->workers_are_said = c->workers > 0;
 	if (!c->workers)
 		c->workers = 2 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (!c->verifiers)

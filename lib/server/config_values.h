@@ -77,6 +77,7 @@ struct config {
 	const char *metrics_file;
 	/* limits */
 	uint64_t max_request_memory, max_source_pixels, workers, verifiers;   /* bytes, pixels; resolved, never 0 */
+	bool workers_are_said;       /* else workers is a guess */
 	uint64_t max_decode_ms;      /* 0: none */
 	/* images */
 	uint64_t jpeg_quality, png_compression, webp_quality, webp_method, jp2_quality, avif_quality, tile_size;

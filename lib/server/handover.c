@@ -3,6 +3,7 @@
 
 #include "../base/metrics.h"
 #include "../source/fetch.h"
+#include "meters.h"
 #include "verify.h"
 
 /* To another process. No other header: the web server would add it to the answer. */
@@ -11,6 +12,7 @@ static void redirect(struct job *job, struct reply *reply, const char *step)
 	reply->status = 200;
 	reply->headers->n = 0;
 	reply->body_is_left_out = true;
+	reply->is_redirect = true;
 	buf_printf(reply->headers, "X-Accel-Redirect: /.iiif/%s/%s\r\n", step,
 		   job->request.kind == REQUEST_INFO ? "info.json" : "image");
 }
@@ -28,7 +30,6 @@ bool hand_over(struct job *job, struct error *err)
 	}
 	metrics_add(METRIC_CACHE_MISSES, 1);
 	redirect(job, job->reply, arena_printf(job->a, "fetch-%u", job->round + 1));
-	job->is_redirect = true;
 	return true;
 }
 
@@ -39,6 +40,7 @@ static void reply_early(struct job *job, struct reply *early)
 	if (!call->early || job->reply->was_early)
 		return;
 	job->reply->was_early = true;
+	early->asked = job->reply->asked;
 	call->early(call->early_with, early);
 }
 
@@ -70,7 +72,12 @@ static void servable(void *with)
 
 static bool verify(void *with, struct source *source, struct error *err)
 {
-	return verify_picture(((struct job *)with)->service->config, source, err);
+	const struct job *job = with;
+	const char *format;
+	bool ok = verify_picture(job->service->config, source, &format, err);
+	if (!ok)
+		meters_failure(format, err, job->request.identifier);
+	return ok;
 }
 
 bool answer_fetch(struct job *job, struct error *err)
@@ -93,7 +100,6 @@ bool answer_fetch(struct job *job, struct error *err)
 	if (!ok)
 		return false;
 	redirect(job, job->reply, arena_printf(job->a, "pool-%u", job->round));
-	job->is_redirect = true;
 	return true;
 }
 

@@ -35,7 +35,6 @@ struct job {
 	struct picture picture;            /* its decoder is NULL where the facts were known */
 	bool is_open;                      /* the picture's header was sound */
 	bool is_judged;                    /* what is wrong with the original is remembered already */
-	bool is_redirect;                  /* the reply is for the web server only */
 	struct patience patience;          /* of a fetcher's client */
 	struct limits limits;
 	const char *id;                    /* the image's base URI, as the client sees it */

@@ -107,11 +107,13 @@ static bool check_memory(const struct recipe *r, struct error *err)
 			r->encoder->memory(plan->out_w, plan->out_h) + encoder_body_bytes(plan->out_w, plan->out_h);
 	if (transform_leaves_turning(plan))
 		need += turn_memory(plan->w, plan->h, plan->out_w, plan->out_h, plan->gray);
-	if (pixels > c->max_source_pixels || need > c->max_request_memory)
+	if (pixels > c->max_source_pixels || need > c->max_request_memory) {
+		metrics_add(METRIC_REFUSED_BY_ESTIMATE, 1);
 		return fail(err, 413, REASON_TOO_LARGE, "This request needs more memory than the server allows.",
 			    "%llu bytes of %llu, %llu source pixels of %llu", (unsigned long long)need,
 			    (unsigned long long)c->max_request_memory, (unsigned long long)pixels,
 			    (unsigned long long)c->max_source_pixels);
+	}
 	return true;
 }
 

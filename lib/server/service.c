@@ -4,7 +4,6 @@
 #include <math.h>
 
 #include "../base/hash.h"
-#include "../base/metrics.h"
 #include "../iiif/info.h"
 #include "../iiif/negotiate.h"
 #include "../image/codecs.h"
@@ -14,6 +13,8 @@
 #include "../image/opened.h"
 #include "../image/plain.h"
 #include "handover.h"
+#include "meters.h"
+#include "meters_text.h"
 #include "original.h"
 #include "start_page.h"
 
@@ -122,6 +123,14 @@ static bool is_rotten(struct job *job)
 	return o->bytes && cache_verify_file(job->service->resolver.cache, o);
 }
 
+/* What is wrong with this request only is not the original's failure, nor what is remembered from before. */
+static void count_failure(const struct job *job, const struct error *err)
+{
+	bool is_request = job->is_open && (err->reason == REASON_TOO_LARGE || err->reason == REASON_UNSUPPORTED);
+	if (job->resolved.source && !job->is_judged && !is_request)
+		meters_failure(job->reply->source_format, err, job->request.identifier);
+}
+
 static bool try_candidates(struct job *job, struct error *err)
 {
 	const struct service *s = job->service;
@@ -133,11 +142,14 @@ static bool try_candidates(struct job *job, struct error *err)
 		if (job->resolved.source && !source_is_steady(job->resolved.source, err))
 			return false;
 		enum verdict verdict = ok || job->resolved.wants_fetch ? VERDICT_NONE : judge(job, err);
-		if (verdict == VERDICT_NONE)
-			return ok;
-		job->reply->headers->n = 0;
+		if (verdict != VERDICT_NONE)
+			job->reply->headers->n = 0;
 		if (verdict == VERDICT_DAMAGED && is_rotten(job))
 			continue;
+		if (!ok)
+			count_failure(job, err);
+		if (verdict == VERDICT_NONE)
+			return ok;
 		if (!job->resolved.has_next || !s->resolver.rules[job->resolved.rule].n_fallbacks)
 			return false;
 		if (!job->is_judged)
@@ -193,25 +205,11 @@ static void answer_start_page(struct job *job)
 
 static void answer_metrics(struct job *job)
 {
+	const struct service *s = job->service;
 	struct cache_state state;
 	struct buf *body = buf_open(job->a, SERVICE_TEXT_MAX_BYTES);
-	metrics_write(body);
-	cache_stat(job->service->resolver.cache, job->a, &state);
-	const struct {
-		const char *name, *help;
-		uint64_t value;
-	} gauges[] = {
-		{"usable", "Whether the cache's folder can be used.", state.usable},
-		{"bytes", "Bytes of the originals in the cache.", state.totals.bytes},
-		{"originals", "Originals in the cache.", state.totals.files},
-		{"max_bytes", "Bytes that the cache may hold.", state.max_bytes},
-		{"free_bytes", "Bytes free on its volume.", state.free_bytes},
-	};
-	for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
-		buf_printf(body,
-			   "# HELP lorikeet_cache_%s %s\n# TYPE lorikeet_cache_%s gauge\nlorikeet_cache_%s %llu\n",
-			   gauges[i].name, gauges[i].help, gauges[i].name, gauges[i].name,
-			   (unsigned long long)gauges[i].value);
+	cache_stat(s->resolver.cache, job->a, &state);
+	meters_write(job->a, body, s->config, &state);
 	job->reply->status = 200;
 	job->reply->body = buf_view(body);
 	header(job, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
@@ -248,6 +246,11 @@ static bool answer(struct job *job, struct error *err)
 	}
 	bool parsed = call->uri.n <= SERVICE_URI_MAX_BYTES &&
 		      request_parse(job->a, &job->service->grammar, path, &job->request, err);
+	job->reply->asked.version = job->request.version;
+	if (parsed || job->request.kind == REQUEST_INFO)
+		job->reply->asked.kind = job->request.kind;
+	if (parsed)
+		job->reply->asked.format = job->request.format;
 	if (!is_method(call, "GET") && !is_method(call, "HEAD"))
 		return fail(err, 405, REASON_SYNTAX, "Only GET, HEAD and OPTIONS are served here.", "%s", "");
 	if (call->uri.n > SERVICE_URI_MAX_BYTES)
@@ -276,7 +279,7 @@ void service_answer(const struct service *s, const struct call *call, struct rep
 		reply->body = (struct str){0};
 		answer_error(&job, &err);
 	}
-	if (!job.is_redirect)
+	if (!reply->is_redirect)
 		header_for_all(&job);
 	memcpy(reply->stage_us, job.watch.stage_us, sizeof reply->stage_us);
 	reply->peak_bytes = arena_peak_bytes(a);

@@ -50,7 +50,7 @@ static bool read_level(const struct config *config, const struct picture *p, dou
 	return true;
 }
 
-bool verify_picture(const struct config *config, struct source *source, struct error *err)
+bool verify_picture(const struct config *config, struct source *source, const char **format, struct error *err)
 {
 	struct arena *a = arena_open();
 	struct picture p;
@@ -62,6 +62,7 @@ bool verify_picture(const struct config *config, struct source *source, struct e
 		       h = swapped ? p.facts.level[i].w : p.facts.level[i].h;
 		ok = read_level(config, &p, p.stored_w / w, p.stored_h / h, err);
 	}
+	*format = p.facts.format;
 	arena_close(a);
 	return ok;
 }

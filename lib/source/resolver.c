@@ -177,8 +177,6 @@ bool resolver_survive(const struct resolver *resolver, struct resolved *r, struc
 	uint64_t original = hash_64(str_of(r->candidate.key));
 	unsigned strikes = r->known.strikes, before = strikes;
 	metrics_crashes(original, count_strikes, &strikes);
-	if (strikes > before)
-		metrics_add(METRIC_CRASHES, 1);
 	if (strikes >= DEADLY_STRIKES) {
 		resolver_judge(resolver, r, identifier, VERDICT_DEADLY, strikes);
 		return verdict_fail(VERDICT_DEADLY, 0, err);

@@ -377,7 +377,7 @@ def test_an_origin_that_is_down(shop):
 
 def counts(shop):
     lines = shop.get("/metrics").body.decode().splitlines()
-    return {k: int(v) for k, v in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
+    return {k: float(v) for k, v in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
 
 def test_metrics(shop, origin):

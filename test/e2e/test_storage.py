@@ -307,7 +307,7 @@ def test_an_original_that_ends_workers(scratch, binary, number, refused_after):
         for rest in ("info.json", "full/200,/0/default.jpg"):
             reply = shop.get(f"/iiif/3/slow.png/{rest}")
             assert (reply.status, reply.header("X-IIIF-Fallback")) == (200, "1"), reply.body
-        assert len(shop.stack.worker_pids()) == 2 and shop.metric("crashes_total") >= 1
+        assert len(shop.stack.worker_pids()) == 2 and shop.metric("decode_crashes_total") >= 1
         assert "deadly" in shop.run("cache", "list", "--damaged").stdout
 
 
