@@ -248,7 +248,7 @@ class Stack:
             "/run/lorikeet/": f"{self.folder}/run/",
             "-- /usr/local/bin/lorikeet": f"-- {self.folder}/bin/lorikeet",
             "/etc/lorikeet/lorikeet.conf": f"{self.folder}/lorikeet.conf",
-            "/var/log/supervisor/": f"{self.folder}/log/",
+            "/var/log/lorikeet/": f"{self.folder}/log/",
             "-f 4 ": f"-f {self.workers} ",
             "-f 16 ": f"-f {self.fetchers} ",
             'LORIKEET_LIMITS_WORKERS="8"': f'LORIKEET_LIMITS_WORKERS="{2 * self.workers}"{env}',
