@@ -90,9 +90,12 @@ static int run(struct arena *a, const char *config_file, int n, char *const word
 	if (strcmp(command, "info") == 0)
 		return command_info(n - 1, words + 1);
 
-	const struct config *config = config_load(a, config_path(config_file), environ, &err);
+	struct config *config = config_load(a, config_path(config_file), environ, &err);
 	if (!config)
 		return complain(&err);
+	/* People's commands do all steps, whatever part of the pool the configuration is for. */
+	if (n)
+		config->role = ROLE_ALL;
 	log_start(&(struct log_options){.fd = 2, .json = config->log_format == LOG_JSON});
 	const struct service *service = service_open(a, config, &err);
 	if (!service)

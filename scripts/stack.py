@@ -317,10 +317,12 @@ class Stack:
             connection.close()
 
     def wait_for_group(self, group, seconds=30):
+        fetches = group in self.FETCH_GROUPS
+        wanted, step = (self.fetchers, "fetch-1") if fetches else (self.workers, "")
+
         def answers():
             try:
-                wanted = self.fetchers if group in self.FETCH_GROUPS else self.workers
-                return len(self.worker_pids(group)) == wanted and ask_socket(self.socket(group))
+                return len(self.worker_pids(group)) == wanted and ask_socket(self.socket(group), LORIKEET_STEP=step)
             except (OSError, StackError):
                 return False
         try:

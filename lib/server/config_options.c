@@ -20,6 +20,7 @@ static const char *const type_words[] = {"file", "http", "s3", NULL};
 static const char *const forbidden_words[] = {"403", "404", NULL};
 static const char *const validator_words[] = {"etag", "last-modified", "size", NULL};
 static const char *const verify_words[] = {"auto", "yes", "no", NULL};
+static const char *const role_words[] = {"all", "worker", "fetcher", "health", NULL};
 static const char *const tag_words[] = {"none", "Surrogate-Key", "Cache-Tag", NULL};
 
 #define C(section, key, field, type, otherwise, min, max, choices, help) \
@@ -49,6 +50,8 @@ const struct option config_options[] = {
 	C("server", "start_page", start_page, BOOL, "false", 0, 0, NULL,
 	  "Answer / with a page that shows up to 200 images and their names to everyone, in a viewer and by address."),
 
+	C("server", "role", role, CHOICE, "all", 0, 0, role_words,
+	  "What a process of the pool is for, by its group (scripts/supervisor.conf): all; images, never asking an origin; fetching from origins; telling how the pool is. Others' requests are 500."),
 	C("server", "metrics_file", metrics_file, FOLDER, "/run/lorikeet/metrics", 0, 0, NULL,
 	  "A small file that all processes share, for the counts of /metrics and the traces of crashes; \"\" for none."),
 

@@ -19,6 +19,7 @@ enum config_choice {
 	FORBIDDEN_403 = 0, FORBIDDEN_404,
 	VALIDATOR_ETAG = 0, VALIDATOR_LAST_MODIFIED, VALIDATOR_SIZE,
 	VERIFY_AUTO = 0, VERIFY_YES, VERIFY_NO,
+	ROLE_ALL = 0, ROLE_WORKER, ROLE_FETCHER, ROLE_HEALTH,
 	TAGS_NONE = 0, TAGS_SURROGATE_KEY, TAGS_CACHE_TAG,
 };
 
@@ -75,6 +76,7 @@ struct config {
 	uint64_t opened_images;
 	bool server_timing, start_page, pass_through;
 	const char *metrics_file;
+	int role;                    /* ROLE_* */
 	/* limits */
 	uint64_t max_request_memory, max_source_pixels, workers, verifiers;   /* bytes, pixels; resolved, never 0 */
 	bool workers_are_said;       /* else workers is a guess */

@@ -6,6 +6,8 @@
 #include "meters.h"
 #include "verify.h"
 
+#define SAY_ROLE "The server is not configured for this."
+
 /* To another process. No other header: the web server would add it to the answer. */
 static void redirect(struct job *job, struct reply *reply, const char *step)
 {
@@ -100,6 +102,21 @@ bool answer_fetch(struct job *job, struct error *err)
 	if (!ok)
 		return false;
 	redirect(job, job->reply, arena_printf(job->a, "pool-%u", job->round));
+	return true;
+}
+
+bool is_own_step(const struct job *job, struct error *err)
+{
+	switch (job->service->config->role) {
+	case ROLE_WORKER:
+		return !job->is_fetcher || fail(err, 500, REASON_CONFIG, SAY_ROLE,
+						"server.role is worker: it does not fetch");
+	case ROLE_FETCHER:
+		return job->is_fetcher || fail(err, 500, REASON_CONFIG, SAY_ROLE,
+					       "server.role is fetcher: it does nothing but fetch");
+	case ROLE_HEALTH:
+		return fail(err, 500, REASON_CONFIG, SAY_ROLE, "server.role is health: it has no images");
+	}
 	return true;
 }
 

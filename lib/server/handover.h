@@ -9,6 +9,9 @@
 /* Reads the step that this process is. */
 void parse_step(struct job *job);
 
+/* Whether a process of this role (server.role) takes that step; else 500. */
+bool is_own_step(const struct job *job, struct error *err);
+
 /* A worker's: a fetcher must be asked first, unless too many wait already (503). */
 bool hand_over(struct job *job, struct error *err);
 

@@ -240,6 +240,8 @@ static bool answer(struct job *job, struct error *err)
 		answer_metrics(job);
 		return true;
 	}
+	if (!is_own_step(job, err))
+		return false;
 	if (is_method(call, "OPTIONS")) {
 		answer_preflight(job);
 		return true;

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bench import NO_CACHE, Bench, ab, in_parallel, sample
 from PIL import Image
-from stack import Stack, alive, wait_for
+from stack import Stack, alive, ask_socket, wait_for
 
 ALL_GOOD = (5000, 0, 0)
 URIS = ["full/!200,200/0/default.jpg", "0,0,256,256/256,256/0/default.jpg", "100,50,400,300/!100,100/0/gray.jpg",
@@ -68,6 +68,17 @@ def test_workers_run_as_their_own_user(pool):
         assert {os.stat(f"/proc/{pid}").st_uid for pid in pids} != {0}
     mode = pool.socket("a").stat()
     assert mode.st_mode & 0o777 == 0o660
+
+
+def test_each_group_keeps_to_its_part(pool):
+    uri = f"/iiif/3/flat.jpg/{URIS[1]}"
+    asked = [("a", ""), ("a", "pool-1"), ("a", "fetch-1"), ("fetch-a", "fetch-1"), ("fetch-a", ""), ("fetch-a", "pool-1")]
+    answers = [ask_socket(pool.socket(group), uri, LORIKEET_STEP=step) for group, step in asked]
+    statuses = [answer.split(b"\r\n")[0].removeprefix(b"Status: ")[:3] for answer in answers]
+    assert statuses == [b"200", b"200", b"500", b"200", b"500", b"500"]
+    assert b"X-Accel-Redirect: /.iiif/pool-1/image" in answers[3]
+    assert "server.role is worker: it does not fetch" in pool.log("lorikeet-a.log")
+    assert "server.role is fetcher" in pool.log("lorikeet-fetch-a.log")
 
 
 @pytest.mark.sanitize
