@@ -120,7 +120,8 @@ def test_is_the_filter_in_light(client, name, rest):
     if gray:
         colours = luma(colours)
     want = from_light(scale(to_light(colours), region, got.shape[1::-1]))
-    assert abs(got - want).max() < .52
+    # Rounding, and what whole weights lose of it in shadows.
+    assert abs(got - want).max() < .6
     assert abs(samples(client, f"off/{name}", "full/130,/0/default.png") -
                samples(client, f"on/{name}", "full/130,/0/default.png")).max() > 20
 
