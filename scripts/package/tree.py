@@ -195,6 +195,7 @@ def tree(program, version, maintainer):
         f"{UNITS}/lorikeet-logs.timer": text_of("scripts/package/logs.timer"),
         f"{UNITS}/timers.target.wants/lorikeet-logs.timer": Path("../lorikeet-logs.timer"),
         **{f"{UNITS}/{name}": made for name, made in units(supervisor).items()},
+        "usr/share/lintian/overrides/lorikeet": text_of("scripts/package/lintian-overrides"),
         "usr/share/man/man1/lorikeet.1.gz":
             text_of("scripts/package/lorikeet.1").replace("@COMMANDS@", commands(output_of(program, "--help"))),
         "usr/share/man/man5/lorikeet.conf.5.gz": CONF_HEAD + options(config) + CONF_TAIL,

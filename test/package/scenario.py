@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The life of the Debian package: scenario.py FOLDER BASE DEB, started by scripts/test-package in namespaces.
+
+BASE, a tar file, is a Debian that has what the package depends on, and in which nothing runs. It lives in memory here
+and is entered by chroot. A line for each check: `ok - what` or `not ok - what`.
+"""
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from PIL import Image
+
+REPO = Path(__file__).resolve().parent.parent.parent
+IMAGE = "var/lib/lorikeet/images/picture.jpg"
+URL = "http://127.0.0.1/iiif/3/picture.jpg"
+CONF, PROGRAMS = "etc/lorikeet/lorikeet.conf", "etc/lorikeet/supervisor.conf"
+LINK = "etc/supervisor/conf.d/lorikeet.conf"
+# Each group of workers, and how many they are.
+GROUPS = {name: int(re.search(r" -f (\d+) |$", command).group(1) or 1) for name, command in re.findall(
+    r"(?m)^\[program:lorikeet-([a-z-]+)\]\ncommand=(.*)", (REPO / "scripts/supervisor.conf").read_text())}
+# What apt, dpkg and the services that the package needs leave behind, whoever asks for them.
+OTHERS = re.compile(
+    r"(proc|tmp|root|run/(adduser|lock|nginx.*|supervisor.*|systemd)|"
+    r"etc/((passwd|group|shadow|gshadow|subuid|subgid)-?|\.pwd\.lock|nginx/sites-enabled/default)|"
+    r"var/cache/(apt|debconf|ldconfig)|var/lib/(apt|dpkg|logrotate|nginx|pam|systemd)|"
+    r"var/log/(apt|nginx|supervisor|(alternatives|dpkg)\.log(\.1)?|[bw]tmp\.1))(/|$)")
+
+
+class Debian:
+    def __init__(self, folder, base):
+        self.root = folder / "root"
+        self.root.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", self.root], check=True)
+        subprocess.run(["tar", "-C", self.root, "-xf", base], check=True)
+        for kind, place in (("proc", "proc"), ("devpts", "dev/pts")):
+            subprocess.run(["mount", "-t", kind, kind, self.root / place], check=True)
+
+    def run(self, *words):
+        """Status, and all that was said; nothing is asked."""
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+        done = subprocess.run(["chroot", self.root, *words], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=300)
+        return done.returncode, done.stdout
+
+    def must(self, *words):
+        status, said = self.run(*words)
+        if status:
+            raise RuntimeError(f"{' '.join(words)}: status {status}\n{said}")
+        return said
+
+    def apt(self, *words):
+        return self.run("apt-get", "-y", "-q", "-o", "Dpkg::Options::=--force-unsafe-io",
+                        "-o", "Dpkg::Options::=--force-confold", *words)
+
+    def install(self, deb, *words):
+        shutil.copy(deb, self.root / "tmp")
+        return self.apt("install", *words, f"/tmp/{deb.name}")
+
+    def path(self, name):
+        return self.root / name
+
+    def files(self):
+        """Every path that is not another's."""
+        found = set()
+        for at, folders, names in os.walk(self.root):
+            here = os.path.relpath(at, self.root)
+            folders[:] = [f for f in folders if not OTHERS.match(os.path.normpath(f"{here}/{f}"))]
+            found.update(os.path.normpath(f"{here}/{name}") for name in folders + names)
+        return {f for f in found if not OTHERS.match(f)}
+
+    def users(self):
+        return [self.path(f"etc/{name}").read_text() for name in ("passwd", "group", "shadow", "gshadow")]
+
+
+def processes(name):
+    """pid -> environment, of all whose command line begins with that."""
+    found = {}
+    for p in Path("/proc").glob("[0-9]*"):
+        try:
+            if p.joinpath("cmdline").read_bytes().startswith(name):
+                found[int(p.name)] = p.joinpath("environ").read_bytes()
+        except OSError:
+            pass    # it has ended
+    return found
+
+
+def workers():
+    """pid -> group, of all processes of the program."""
+    names = {pid: re.search(rb"SUPERVISOR_PROCESS_NAME=lorikeet-([a-z-]+)", env)
+             for pid, env in processes(b"/usr/bin/lorikeet").items()}
+    return {pid: name.group(1).decode() if name else "?" for pid, name in names.items()}
+
+
+def repack(folder, deb, version, edits):
+    """The package in another version, with lines added to files."""
+    tree, made = folder / "repack", folder / f"lorikeet_{version}.deb"
+    shutil.rmtree(tree, ignore_errors=True)
+    subprocess.run(["dpkg-deb", "-R", deb, tree], check=True)
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", control.read_text()))
+    for name, edit in edits.items():
+        (tree / name).write_text(edit((tree / name).read_text()))
+    sums = "find * -path DEBIAN -prune -o -type f -print | xargs md5sum >DEBIAN/md5sums"
+    subprocess.run(["sh", "-c", sums], cwd=tree, check=True)
+    subprocess.run(["dpkg-deb", "-b", "-Znone", "--root-owner-group", tree, made], check=True, capture_output=True)
+    return made
+
+
+class Load:
+    """Four clients that ask the workers without a break, past nginx's cache."""
+    def __init__(self):
+        self.good, self.bad, self.stopping = 0, [], threading.Event()
+        self.threads = [threading.Thread(target=self.ask, args=(i,)) for i in range(4)]
+
+    def ask(self, n):
+        while not self.stopping.is_set():
+            n += 4
+            status, _ = get(f"{URL}/{n % 50},{n % 40},200,200/100,/0/default.jpg", {"X-Lorikeet-No-Cache": "1"})
+            if status == 200:
+                self.good += 1
+            else:
+                self.bad.append(status)
+            time.sleep(0.01)
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        time.sleep(1)
+        return self
+
+    def __exit__(self, *_):
+        time.sleep(1)
+        self.stopping.set()
+        for t in self.threads:
+            t.join()
+
+
+def get(url, headers={}):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as e:
+        return e.code, b""
+    except OSError as e:
+        return str(e), b""
+
+
+def check(what, *faults):
+    """Good if nothing is wrong: each fault is None, False or empty, or tells."""
+    told = [str(fault) for fault in faults if fault]
+    print("not ok -" if told else "ok -", what, flush=True)
+    for fault in told:
+        print("\n".join(f"    | {line}" for line in fault.splitlines()[-30:]), flush=True)
+
+
+def differs(what, is_, wanted):
+    return None if is_ == wanted else f"{what}: {is_!r} instead of {wanted!r}"
+
+
+def failed(status_and_said):
+    status, said = status_and_said
+    return f"status {status}\n{said}" if status else None
+
+
+def within(seconds, condition):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return f"not within {seconds} s"
+        time.sleep(0.1)
+    return None
+
+
+def modes(d, wanted):
+    """Faults of "path: mode owner:group"."""
+    told = []
+    for path, want in wanted.items():
+        is_ = d.run("stat", "-c", "%a %U:%G", f"/{path}")[1].strip()
+        told.append(differs(path, is_, want))
+    return [t for t in told if t]
+
+
+def lack():
+    """Fault unless every group has its workers."""
+    wanted = sorted(name for name, number in GROUPS.items() for _ in range(number))
+    return within(20, lambda: sorted(workers().values()) == wanted) and workers()
+
+
+def enabled(d):
+    """Which of the two sets would start with the system."""
+    target = d.path("etc/systemd/system/multi-user.target.wants/lorikeet.target")
+    return [name for name, link in (("supervisor", d.path(LINK)), ("systemd", target)) if link.is_symlink()]
+
+
+# --- the chapters ---
+
+def without_services(d, deb):
+    before, users = d.files(), d.users()
+    status, said = d.install(deb)
+    check("install where nothing runs", failed((status, said)), " 1 newly installed" not in said and said)
+    check("folders, configuration and program have their owners and modes", *modes(d, {
+        CONF: "640 root:lorikeet", PROGRAMS: "644 root:root", "usr/bin/lorikeet": "755 root:root",
+        "run/lorikeet": "2750 lorikeet:www-data", "var/cache/lorikeet": "700 www-data:root",
+        "var/log/lorikeet": "750 root:adm", "var/lib/lorikeet/images": "755 root:root",
+        "var/lib/lorikeet/originals": "750 lorikeet:lorikeet"}))
+    check("the user has no home and no shell", differs(
+        "passwd", d.must("getent", "passwd", "lorikeet").split(":")[5:], ["/nonexistent", "/usr/sbin/nologin\n"]))
+    said = d.must("setpriv", "--reuid", "lorikeet", "--regid", "lorikeet", "--init-groups", "lorikeet", "check")
+    check("the shipped configuration is valid, without a warning", "warning" in said and said)
+    check("supervisor is chosen, systemd's units are not enabled", differs("enabled", enabled(d), ["supervisor"]))
+    d.path(LINK).unlink()
+    d.path(LINK).write_text("; of an administrator\n")
+    status, said = d.apt("install", "--reinstall", f"/tmp/{deb.name}")
+    check("a file of an administrator's in supervisor's folder stays", failed((status, said)),
+          differs("told", "remove it first" in said, True), d.path(LINK).is_symlink())
+    d.path(LINK).unlink()
+    check("install once more", failed(d.apt("install", "--reinstall", f"/tmp/{deb.name}")))
+    check("purge", failed(d.apt("purge", "lorikeet")))
+    check("purge left nothing", sorted(d.files() ^ before), differs("users", d.users(), users))
+
+
+def started(d, deb):
+    d.must("service", "nginx", "start")
+    d.must("service", "supervisor", "start")
+    check("install beside a running supervisor", failed(d.install(deb)))
+    check("all groups run", lack())
+    check("sockets are nginx's to use", *modes(d, {f"run/lorikeet/{g}.sock": "660 lorikeet:www-data" for g in GROUPS}))
+    check("nginx's default site is as it was, and Lorikeet's not enabled",
+          differs("sites", os.listdir(d.path("etc/nginx/sites-enabled")), ["default"]))
+
+    os.symlink("../sites-available/lorikeet", d.path("etc/nginx/sites-enabled/lorikeet"))
+    d.path("etc/nginx/sites-enabled/default").unlink()
+    old = processes(b"nginx: worker")
+    check("nginx takes the site", failed(d.run("nginx", "-t")), failed(d.run("service", "nginx", "reload")),
+          within(10, lambda: not old.keys() & processes(b"nginx: worker").keys()))
+    Image.effect_noise((400, 300), 60).convert("RGB").save(d.path(IMAGE))
+    asked = subprocess.run(["curl", "-sS", "-o", "/dev/stdout", "-w", "%{stderr}%{http_code}",
+                            f"{URL}/full/!200,200/0/default.jpg"], capture_output=True)
+    picture = Image.open(io.BytesIO(asked.stdout)) if asked.stderr == b"200" else None
+    check("a picture by HTTP", differs("status", asked.stderr, b"200"),
+          picture and differs("size", picture.convert("RGB").size, (200, 150)))
+    logged = "".join(d.path(f"var/log/lorikeet/lorikeet-{g}.log").read_text() for g in "ab")
+    check("workers log where supervisor bounds it", differs("log", "method=GET" in logged, True))
+
+
+def upgraded(d, deb, newer):
+    conf = d.path(CONF)
+    conf.write_text(conf.read_text().replace("jpeg_quality = 85", "jpeg_quality = 70"))
+    mine, old = conf.read_text(), workers()
+    with Load() as load:
+        status, said = d.install(newer)
+    check("upgrade under load", failed((status, said)))
+    check(f"no request of {load.good} failed", load.bad, load.good < 100 and "too few requests")
+    check("every worker is a new one", lack(), set(old) & set(workers()))
+    check("a changed configuration is kept, the new one lies beside it", differs("text", conf.read_text(), mine),
+          differs("dpkg-dist", conf.with_name("lorikeet.conf.dpkg-dist").exists(), True),
+          *modes(d, {CONF: "640 root:lorikeet"}))
+    check("the groups are as the new version has them", differs("environment", new_environment(), True))
+
+    old = workers()
+    with Load() as load:
+        status, said = d.install(deb, "--allow-downgrades")
+    check("downgrade under load", failed((status, said)))
+    check(f"no request of {load.good} failed", load.bad, load.good < 100 and "too few requests")
+    check("every worker is an old one", lack(), set(old) & set(workers()),
+          differs("environment", new_environment(), False))
+
+
+def new_environment():
+    return any(b"LORIKEET_LOG_CLIENT=masked" in environment for environment in processes(b"/usr/bin/lorikeet").values())
+
+
+def refused(d, newer):
+    conf, old = d.path(CONF), workers()
+    good = conf.read_text()
+    conf.write_text("nonsense = 1;\n" + good)
+    status, said = d.install(newer)
+    check("an upgrade does not restart what the configuration would not let start", failed((status, said)),
+          differs("told", "lorikeet-pool restart" in said, True), differs("workers", workers(), old))
+    conf.write_text(good)
+    check("and does once it is mended", failed(d.run("lorikeet-pool", "restart")), lack(),
+          set(old) & set(workers()), differs("environment", new_environment(), True))
+
+
+def rotated(d):
+    log = d.path("var/log/nginx/lorikeet.access.log")
+    status, said = d.run("logrotate", "-v", "-f", "/etc/logrotate.conf")
+    check("logs are rotated, once", failed((status, said)), "error:" in said and said,
+          differs("files", sorted(p.name for p in log.parent.glob("lorikeet*")), [log.name, f"{log.name}.1"]))
+    get(f"{URL}/info.json")
+    check("nginx goes on in the new file", within(5, lambda: log.stat().st_size > 0))
+    with open(log, "ab") as f:
+        f.truncate(200 << 20)
+    d.must("logrotate", "/etc/logrotate.conf")
+    check("a large one is rotated before its day is over",
+          differs("third", log.with_name(f"{log.name}.2.gz").exists(), True))
+
+
+def switched(d):
+    check("systemd's units are sound", *verify(d))
+    check("systemd instead of supervisor", failed(d.run("lorikeet-pool", "use", "systemd")),
+          differs("enabled", enabled(d), ["systemd"]), within(5, lambda: not workers()) and workers())
+    check("that survives a reinstallation", failed(d.apt("install", "--reinstall", "/tmp/lorikeet_9.deb")),
+          differs("enabled", enabled(d), ["systemd"]), workers())
+    check("supervisor again", failed(d.run("lorikeet-pool", "use", "supervisor")), lack(),
+          differs("enabled", enabled(d), ["supervisor"]))
+    check("none at all", failed(d.run("lorikeet-pool", "use", "none")), workers(),
+          failed(d.apt("install", "--reinstall", "/tmp/lorikeet_9.deb")), workers(), enabled(d))
+    check("and supervisor once more", failed(d.run("lorikeet-pool", "use", "supervisor")), lack())
+
+
+def verify(d):
+    units = sorted(p.name for p in d.path("lib/systemd/system").glob("lorikeet*"))
+    status, said = d.run("systemd-analyze", "verify", "--man=no", *units)
+    services = [u for u in units if u.endswith(".service")]
+    return differs("status", status, 0), said, differs("services", len(services), len(GROUPS))
+
+
+def removed(d):
+    check("remove", failed(d.apt("remove", "lorikeet")), workers(), enabled(d),
+          differs("supervisor's programs", d.run("supervisorctl", "status")[1], ""))
+    check("configuration, image and a sound nginx stay", differs("conf", d.path(CONF).exists(), True),
+          differs("image", d.path(IMAGE).exists(), True), failed(d.run("nginx", "-t")))
+
+
+def purged(d, before, users):
+    check("purge under nginx", failed(d.apt("purge", "lorikeet")))
+    image = {IMAGE, *(str(p) for p in Path(IMAGE).parents if "lorikeet" in str(p))}
+    check("purge left the image, and else nothing", differs("files", sorted(d.files() ^ before), sorted(image)),
+          differs("users", d.users(), users), list(d.path("var/log").rglob("lorikeet*")))
+    check("nginx is sound", failed(d.run("nginx", "-t")))
+
+
+def without_supervisor(d, deb):
+    d.must("service", "supervisor", "stop")
+    d.must("dpkg", "--purge", "supervisor")
+    check("without supervisor systemd is chosen", failed(d.install(deb, "--no-install-recommends")),
+          differs("enabled", enabled(d), ["systemd"]))
+    check("purge of that", failed(d.apt("purge", "lorikeet")), list(d.path("etc").rglob("*lorikeet*")))
+
+
+def main():
+    folder, base, deb = (Path(word) for word in sys.argv[1:])
+    newer = repack(folder, deb, "9", {
+        CONF: lambda text: text + "# Of the new version.\n",
+        PROGRAMS: lambda text: text.replace("environment=", 'environment=LORIKEET_LOG_CLIENT="masked",')})
+    d = Debian(folder, base)
+    before, users = d.files(), d.users()
+    without_services(d, deb)
+    started(d, deb)
+    upgraded(d, deb, newer)
+    refused(d, newer)
+    rotated(d)
+    switched(d)
+    removed(d)
+    purged(d, before, users)
+    without_supervisor(d, deb)
+
+
+if __name__ == "__main__":
+    main()
