@@ -9,6 +9,7 @@
 #include "../lib/server/config_print.h"
 #include "cache_commands.h"
 #include "commands.h"
+#include "pool_commands.h"
 #include "worker.h"
 
 #define DEFAULT_CONFIG "/etc/lorikeet/lorikeet.conf"
@@ -34,6 +35,11 @@ static const char usage[] =
 	"                       --urls: say which, for the CDN. %XX in identifiers is decoded\n"
 	"  cache verify         compare the cache's files with what was fetched\n"
 	"                       (cache commands but init: also with --json)\n"
+	"  reload               check the configuration, and restart the pool's groups one after the other by\n"
+	"                       lorikeet-pool: no request is lost, and a wrong configuration changes nothing\n"
+	"  drain on | off | status\n"
+	"                       have balancers send nothing new (/health/ready is 503), or again\n"
+	"  ping SOCKET          whether the group that listens there answers; 3: not now, but its processes are there\n"
 	"  --print-config       the documented default configuration\n"
 	"  --version            the version\n"
 	"\n"
@@ -96,6 +102,8 @@ static int run(struct arena *a, const char *config_file, int n, char *const word
 	/* People's commands do all steps, whatever part of the pool the configuration is for. */
 	if (n)
 		config->role = ROLE_ALL;
+	if (strcmp(command, "ping") == 0)
+		return command_ping(config, n - 1, words + 1);
 	log_start(&(struct log_options){.fd = 2, .json = config->log_format == LOG_JSON});
 	const struct service *service = service_open(a, config, &err);
 	if (!service)
@@ -105,6 +113,10 @@ static int run(struct arena *a, const char *config_file, int n, char *const word
 		return serve(config, service);
 	if (strcmp(command, "check") == 0)
 		return command_check(config, service);
+	if (strcmp(command, "reload") == 0)
+		return command_check(config, service) || command_reload(n - 1, words + 1);
+	if (strcmp(command, "drain") == 0)
+		return command_drain(config, n - 1, words + 1);
 	if (strcmp(command, "get") == 0)
 		return command_get(config, service, n - 1, words + 1);
 	if (strcmp(command, "cache") == 0)

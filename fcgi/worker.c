@@ -43,6 +43,7 @@ static struct call read_call(const FCGX_Request *r, struct arena *a)
 		{"HTTP_HOST", offsetof(struct call, host)},
 		{"LORIKEET_PREFIX", offsetof(struct call, prefix)},
 		{"LORIKEET_STEP", offsetof(struct call, step)},
+		{"LORIKEET_HEALTH", offsetof(struct call, health)},
 		{"HTTP_ACCEPT", offsetof(struct call, accept)},
 		{"HTTP_IF_NONE_MATCH", offsetof(struct call, if_none_match)},
 		{"HTTP_IF_MODIFIED_SINCE", offsetof(struct call, if_modified_since)},
@@ -240,9 +241,11 @@ static void end_request(void *with, const struct reply *reply)
 	struct in_hand *h = with;
 	write_reply(h->request, reply, h->a);
 	int64_t took_us = clock_us() - h->start_us;
-	log_request(h->request, h->config, h->call, reply, took_us, h->a);
+	/* Balancers ask every few seconds. */
+	if (!h->call->health.n)
+		log_request(h->request, h->config, h->call, reply, took_us, h->a);
 	FCGX_Finish_r(h->request);
-	if (!reply->is_redirect && !h->call->wants_metrics)
+	if (!reply->is_redirect && !h->call->wants_metrics && !h->call->health.n)
 		meters_answer(reply, took_us);
 	metrics_busy(BUSY_AFTERWARDS);
 }
@@ -333,6 +336,7 @@ int worker_run(const struct config *config, const struct service *service)
 	backlog_name(LISTENING, group);
 	if (!metrics_open(config->metrics_file, group, &err) && *config->metrics_file)
 		log_event("warn", "metrics: %s", err.why);
+	metrics_role(config->role);
 	metrics_watch_signals();
 	int64_t born = clock_us();
 	uint64_t most = lifetime(config);

@@ -157,6 +157,7 @@ def check_worker_can_pass(folder):
 class Stack:
     GROUPS = ("a", "b")
     FETCH_GROUPS = ("fetch-a", "fetch-b")
+    ALL_GROUPS = (*GROUPS, *FETCH_GROUPS, "health")
 
     def __init__(self, folder, binary, config, port=0, workers=2, fetchers=1, nginx_conf=REPO / "nginx-sample.conf",
                  worker_env=None, address="127.0.0.1", viewer=None):
@@ -164,6 +165,7 @@ class Stack:
         self.binary, self.config, self.nginx_conf = Path(binary), Path(config), Path(nginx_conf)
         self.address, self.port, self.workers, self.fetchers = address, port, workers, fetchers
         self.worker_env = {"LORIKEET_SERVER_METRICS_FILE": self.folder / "run" / "metrics",
+                           "LORIKEET_SERVER_DRAIN_FILE": self.folder / "run" / "drain",
                            "LORIKEET_CACHE_TEMPORARY": self.folder / "run" / "temporary",
                            "LORIKEET_CACHE_NGINX_FOLDER": self.folder / "cache",
                            "LORIKEET_CACHE_MAX_WAITING": 2 * fetchers, **(worker_env or {})}
@@ -290,7 +292,7 @@ class Stack:
 
     def wait_until_serving(self, seconds=30):
         wait_for(f"nginx on port {self.port}", seconds, lambda: self.running() and self.status("/ping") == 200)
-        for group in self.GROUPS + self.FETCH_GROUPS:
+        for group in self.ALL_GROUPS:
             self.wait_for_group(group, seconds)
         wait_for("an answer through nginx", seconds,
                  lambda: self.running() and self.status("/lorikeet/is/up") not in (0, 502, 503, 504))
@@ -317,12 +319,11 @@ class Stack:
             connection.close()
 
     def wait_for_group(self, group, seconds=30):
-        fetches = group in self.FETCH_GROUPS
-        wanted, step = (self.fetchers, "fetch-1") if fetches else (self.workers, "")
+        wanted = self.fetchers if group in self.FETCH_GROUPS else self.workers if group in self.GROUPS else 1
 
         def answers():
             try:
-                return len(self.worker_pids(group)) == wanted and ask_socket(self.socket(group), LORIKEET_STEP=step)
+                return len(self.worker_pids(group)) == wanted and ask_socket(self.socket(group), LORIKEET_HEALTH="live")
             except (OSError, StackError):
                 return False
         try:
@@ -359,7 +360,7 @@ class Stack:
     def stop(self):
         pids = []
         if self.supervisord:
-            groups = self.GROUPS + self.FETCH_GROUPS
+            groups = self.ALL_GROUPS
             pids = [self.group_pid(g) for g in groups] + [p for g in groups for p in self.worker_pids(g)]
         if self.nginx and self.nginx.poll() is None:
             self.nginx.terminate()

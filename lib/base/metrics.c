@@ -41,7 +41,7 @@ struct slot {
 	/* enum busy in the lowest bits. Above it the time that there was any, up to now; while there is, less the time
 	 * now: so that one word always says it, and the sum that others see never goes back. */
 	_Atomic uint64_t busy;
-	_Atomic uint64_t pid;
+	_Atomic uint64_t pid, role;
 	char group[METRICS_GROUP_BYTES];
 	alignas(LINE_BYTES) _Atomic uint64_t counters[METRICS_COUNTERS];
 };
@@ -97,6 +97,11 @@ static bool is_locked(size_t slot)
 static bool is_private(void)
 {
 	return here.slot == &mine.slot;
+}
+
+void metrics_role(int role)
+{
+	atomic_store(&here.slot->role, (uint64_t)role);
 }
 
 size_t metrics_slots(void)
@@ -368,6 +373,7 @@ void metrics_look(size_t i, struct metrics_slot *out)
 {
 	const struct slot *s = slot_at(i);
 	bury(i);
+	out->role = (int)atomic_load(&s->role);
 	memcpy(out->group, s->group, sizeof out->group);
 	out->group[sizeof out->group - 1] = '\0';
 	out->is_live = s == here.slot || (state_of(atomic_load(&s->life)) && is_locked(i));

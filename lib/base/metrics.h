@@ -84,9 +84,13 @@ void metrics_end(enum metric how);
 enum busy { BUSY_NOT, BUSY_ANSWERING, BUSY_AFTERWARDS };
 void metrics_busy(enum busy busy);
 
+/* What kind of process this is, a number that means nothing here. */
+void metrics_role(int role);
+
 /* What a slot tells, for those who show it. Times are in microseconds. */
 struct metrics_slot {
 	char group[METRICS_GROUP_BYTES];
+	int role;
 	bool is_live;
 	pid_t pid;                      /* of a live one */
 	enum busy busy;

@@ -25,6 +25,7 @@ struct call {
 	struct str accept, if_none_match, if_modified_since;
 	struct str cors_headers;           /* Access-Control-Request-Headers */
 	struct str step;                   /* "", fetch-N or pool-N */
+	struct str health;                 /* live or ready: the answer is that, whatever the URI (health.h); else empty */
 	bool wants_metrics;                /* whoever asks may see them: the answer is that text, whatever the URI */
 	/*
 	 * A fetcher need not let its client wait as long as it works: early(with, reply) is called at most once, and

@@ -55,6 +55,9 @@ const struct option config_options[] = {
 	C("server", "metrics_file", metrics_file, FOLDER, "/run/lorikeet/metrics", 0, 0, NULL,
 	  "A small file that all processes share, for the counts of /metrics and the traces of crashes; \"\" for none."),
 
+	C("server", "drain_file", drain_file, FOLDER, "/run/lorikeet/drain", 0, 0, NULL,
+	  "While it is there, /health/ready is 503, so that balancers send nothing new; lorikeet drain on makes it."),
+
 	R("limits", max_area, UINT, "100000000", 0, UINT64_MAX, NULL,
 	  "Largest answer in pixels, published as maxArea; 0 for no limit."),
 	R("limits", max_width, UINT, "0", 0, UINT32_MAX, NULL,

@@ -77,6 +77,7 @@ struct config {
 	bool server_timing, start_page, pass_through;
 	const char *metrics_file;
 	int role;                    /* ROLE_* */
+	const char *drain_file;
 	/* limits */
 	uint64_t max_request_memory, max_source_pixels, workers, verifiers;   /* bytes, pixels; resolved, never 0 */
 	bool workers_are_said;       /* else workers is a guess */

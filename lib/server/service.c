@@ -13,6 +13,7 @@
 #include "../image/opened.h"
 #include "../image/plain.h"
 #include "handover.h"
+#include "health.h"
 #include "meters.h"
 #include "meters_text.h"
 #include "original.h"
@@ -238,6 +239,10 @@ static bool answer(struct job *job, struct error *err)
 	parse_step(job);
 	if (call->wants_metrics) {
 		answer_metrics(job);
+		return true;
+	}
+	if (call->health.n) {
+		answer_health(job);
 		return true;
 	}
 	if (!is_own_step(job, err))

@@ -191,7 +191,6 @@ def tree(program, version, maintainer):
         "etc/logrotate.d/lorikeet": text_of("scripts/package/logrotate"),
         "etc/nginx/sites-available/lorikeet": text_of("nginx-sample.conf"),
         "usr/lib/tmpfiles.d/lorikeet.conf": text_of("scripts/tmpfiles.conf"),
-        "usr/sbin/lorikeet-pool": (text_of("scripts/package/lorikeet-pool"), 0o755),
         f"{UNITS}/lorikeet-logs.timer": text_of("scripts/package/logs.timer"),
         f"{UNITS}/timers.target.wants/lorikeet-logs.timer": Path("../lorikeet-logs.timer"),
         **{f"{UNITS}/{name}": made for name, made in units(supervisor).items()},

@@ -151,7 +151,7 @@ def test_a_killed_supervisord_leaves_no_orphans(pool):
     assert not [pid for pid in before if alive(pid)]
     exe = pool.folder / "bin" / "lorikeet"
     mine = [p for p in Path("/proc").glob("[0-9]*") if command_of(p) == [str(exe)]]
-    assert len(mine) == 4 + 2, "workers and fetchers"
+    assert len(mine) == 4 + 2 + 1, "workers, fetchers and health"
     assert ab(tile(pool), 1000) == (1000, 0, 0)
 
 

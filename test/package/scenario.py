@@ -284,7 +284,7 @@ def refused(d, newer):
     conf.write_text("nonsense = 1;\n" + good)
     status, said = d.install(newer)
     check("an upgrade does not restart what the configuration would not let start", failed((status, said)),
-          differs("told", "lorikeet-pool restart" in said, True), differs("workers", workers(), old))
+          differs("told", "lorikeet reload" in said, True), differs("workers", workers(), old))
     conf.write_text(good)
     check("and does once it is mended", failed(d.run("lorikeet-pool", "restart")), lack(),
           set(old) & set(workers()), differs("environment", new_environment(), True))

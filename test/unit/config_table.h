@@ -44,6 +44,7 @@ static const struct option options[] = {
 	C("server", "server_timing", BOOL, server_timing, "false", "true", ANY),
 	C("server", "role", CHOICE, role, "all", "worker", WORDS("all", "worker", "fetcher", "health")),
 	C("server", "metrics_file", TEXT, metrics_file, "/run/lorikeet/metrics", "/srv/x", ANY),
+	C("server", "drain_file", TEXT, drain_file, "/run/lorikeet/drain", "/srv/x", ANY),
 	R("limits", max_area, UINT, "100000000", "7", 0, UINT64_MAX, NULL),
 	R("limits", max_width, UINT, "0", "8000", 0, UINT32_MAX, NULL),
 	R("limits", max_height, UINT, "0", "6000", 0, UINT32_MAX, NULL),

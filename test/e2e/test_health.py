@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What balancers are told, draining, and `lorikeet reload`, through the real nginx and pool."""
+import json
+import os
+import signal
+import subprocess
+import threading
+from contextlib import contextmanager
+
+import pytest
+from bench import NO_CACHE
+from PIL import Image
+from shop import Shop, rule
+from stack import REPO, render, wait_for
+
+PICTURE = "/iiif/3/f%2Fa.png/full/max/0/default.jpg"
+
+
+@pytest.fixture(scope="module")
+def shop(scratch, binary):
+    folder = scratch / "health"
+    images = scratch / "health-images"
+    images.mkdir()
+    Image.new("RGB", (64, 48), "red").save(images / "a.png")
+    rules = [rule("f/", "file", root=str(images)),
+             rule("gone/", url="http://127.0.0.1:1/{id}")]
+    with Shop(folder, binary, rules, changes=NO_CACHE) as running:
+        yield running
+
+
+def ready(shop, path="/health/ready", **headers):
+    answer = shop.get(path, **headers)
+    return answer.status, json.loads(answer.body)
+
+
+@contextmanager
+def stopped(shop, *groups):
+    for group in groups:
+        shop.stack.supervisorctl("stop", f"lorikeet-{group}")
+    try:
+        yield
+    finally:
+        for group in groups:
+            shop.stack.supervisorctl("start", f"lorikeet-{group}")
+            shop.stack.wait_for_group(group)
+
+
+@contextmanager
+def frozen(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_sound_server_is_ready(shop):
+    assert shop.get("/ping").status == 200
+    live = shop.get("/health/live")
+    assert (live.status, live.body) == (200, b"live\n")
+    # Some may still be starting.
+    wait_for("all fetchers", 10, lambda: ready(shop)[1]["fetchers"]["alive"] == 4)
+    status, told = ready(shop)
+    assert (status, told["status"], told["cache"], told["workers"]["alive"]) == (200, "ready", "usable", 4)
+    assert told["version"] in subprocess.check_output([shop.binary, "--version"], text=True)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "unknown.example", "localhost"])
+def test_under_any_name(shop, host):
+    assert ready(shop, Host=host)[0] == 200
+    assert shop.get("/health/live", Host=host).status == 200
+
+
+def test_head_and_other_paths(shop):
+    assert shop.get("/health/ready", method="HEAD").status == 200
+    assert shop.get("/health/readyx").status in (400, 404)
+    assert shop.get("/health/").status in (400, 404)
+
+
+def test_nothing_is_logged_or_counted(shop):
+    def counted():
+        metrics = shop.get("/metrics").body.decode()
+        return [line for line in metrics.splitlines() if line.startswith("lorikeet_requests_total")]
+    before = counted()
+    for _ in range(5):
+        ready(shop)
+    assert counted() == before
+    assert "GET /health/ready " not in shop.stack.log("nginx-access.log") + shop.stack.log("lorikeet-health.log")
+
+
+def test_it_answers_while_all_workers_are_busy(shop):
+    with frozen(shop.stack.worker_pids() + [p for g in shop.stack.FETCH_GROUPS for p in shop.stack.worker_pids(g)]):
+        assert ready(shop)[0] == 200
+        assert b"lorikeet_workers{" in shop.get("/metrics").body
+
+
+def test_draining(shop):
+    drain = REPO / "scripts/drain"
+    env = {**os.environ, "LORIKEET_BINARY": str(shop.binary), "LORIKEET_CONFIG": str(shop.config),
+           "LORIKEET_SERVER_DRAIN_FILE": str(shop.stack.folder / "run/drain")}
+
+    def run(word):
+        return subprocess.run([drain, word], env=env, capture_output=True, text=True).returncode
+    assert run("status") == 0
+    try:
+        assert run("on") == 0 and run("on") == 0
+        assert run("status") == 3
+        assert ready(shop)[0] == 503 and ready(shop)[1]["status"] == "draining"
+        assert shop.get("/health/live").status == 200
+        assert shop.get(PICTURE).status == 200
+    finally:
+        assert run("off") == 0 and run("off") == 0
+    assert run("status") == 0 and ready(shop)[0] == 200
+    assert run("perhaps") == 2
+
+
+def test_without_workers(shop):
+    with stopped(shop, "a"):
+        assert ready(shop)[0] == 200
+    with stopped(shop, "a", "b"):
+        status, told = ready(shop)
+        assert (status, told["status"], told["workers"]["alive"]) == (503, "no workers", 0)
+    assert ready(shop)[0] == 200
+
+
+def test_without_the_cache_volume(shop):
+    away = shop.cache.with_name("away")
+    shop.cache.rename(away)
+    try:
+        told = wait_for("the loss to be noticed", 10, lambda: ready(shop) if ready(shop)[0] == 503 else None)
+        assert told[1]["status"] == "no cache"
+        assert shop.get(PICTURE).status == 200
+    finally:
+        away.rename(shop.cache)
+    wait_for("the volume to be back", 10, lambda: ready(shop)[0] == 200)
+
+
+def test_origins_show_and_detach_nobody(shop):
+    ready(shop)
+    assert shop.get("/iiif/3/gone%2Fb.jpg/info.json").status in (502, 503, 504)
+    status, told = ready(shop)
+    assert status == 200 and told["origins"]["failed"] >= 1 and told["origins"]["requests"] >= told["origins"]["failed"]
+
+
+def test_without_its_own_process_a_worker_answers(shop):
+    with stopped(shop, "health"):
+        assert ready(shop)[0] == 200
+        assert shop.get("/metrics").status == 200
+
+
+def test_ping(shop):
+    def ping(path):
+        return subprocess.run([shop.binary, "ping", path], capture_output=True, text=True,
+                              env={**os.environ, "LORIKEET_SERVER_METRICS_FILE": str(shop.stack.folder / "run/metrics")})
+    for group in shop.stack.ALL_GROUPS:
+        assert ping(shop.stack.socket(group)).returncode == 0, group
+    missing = ping(shop.stack.socket("none"))
+    assert missing.returncode == 1 and "No such file" in missing.stderr
+    assert ping("/" + "x" * 200).returncode == 1
+    with frozen(shop.stack.worker_pids("a")):
+        assert ping(shop.stack.socket("a")).returncode == 3
+    assert subprocess.run([shop.binary, "ping"], capture_output=True).returncode == 2
+
+
+# --- reload ---
+
+@pytest.fixture
+def reload(shop):
+    """`lorikeet reload` as the package has it, in the stack's folders."""
+    folder = shop.stack.folder
+    commands = folder / "sbin"
+    commands.mkdir(exist_ok=True)
+    pool = render((REPO / "scripts/package/lorikeet-pool").read_text(), {
+        "/etc/lorikeet/supervisor.conf": f"{folder}/pool.conf", "/etc/lorikeet/pool": f"{folder}/pool-choice",
+        "/etc/supervisor/conf.d/lorikeet.conf": f"{folder}/pool-link.conf", "/run/lorikeet/": f"{folder}/run/",
+        "[ -x /usr/bin/supervisorctl ]": "true", "+ 30))": "+ 4))"})
+    write_command(commands / "lorikeet-pool", pool)
+    write_command(commands / "supervisorctl", f'#!/bin/sh\nexec /usr/bin/supervisorctl -c {folder}/supervisord.conf "$@"\n')
+    env = {**os.environ, "PATH": f"{commands}:{folder}/bin:{os.environ['PATH']}",
+           "LORIKEET_CONFIG": str(folder / "lorikeet.conf"), "LORIKEET_CACHE_TEMPORARY": str(folder / "run/temporary"), "LORIKEET_SERVER_METRICS_FILE": str(folder / "run/metrics")}
+
+    def run():
+        return subprocess.run([folder / "bin/lorikeet", "reload"], env=env, capture_output=True, text=True, timeout=300)
+    return run
+
+
+def write_command(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+class Load:
+    """Clients that ask without a break."""
+    def __init__(self, shop, clients=4):
+        self.shop, self.good, self.bad, self.etags, self.over = shop, 0, [], set(), threading.Event()
+        self.threads = [threading.Thread(target=self.ask) for _ in range(clients)]
+
+    def ask(self):
+        while not self.over.is_set():
+            answer = self.shop.get(PICTURE)
+            if answer.status == 200:
+                self.good += 1
+                self.etags.add(answer.header("ETag"))
+            else:
+                self.bad.append(answer.status)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def all_pids(shop):
+    return {pid for g in shop.stack.ALL_GROUPS for pid in shop.stack.worker_pids(g)}
+
+
+def test_reload_replaces_all_and_loses_nothing(shop, reload):
+    before = all_pids(shop)
+    with Load(shop) as load:
+        done = reload()
+    assert done.returncode == 0, done.stderr
+    assert not before & all_pids(shop) and len(all_pids(shop)) == len(before)
+    assert load.good > 50 and not load.bad and len(load.etags) == 1
+
+
+def test_a_wrong_configuration_changes_nothing(shop, reload):
+    config = shop.stack.folder / "lorikeet.conf"
+    right, before = config.read_text(), all_pids(shop)
+    config.write_text(right + "nonsense = 1;\n")
+    try:
+        done = reload()
+    finally:
+        config.write_text(right)
+    assert done.returncode == 1 and "nonsense" in done.stderr
+    assert all_pids(shop) == before
+
+
+def test_a_group_that_fails_stops_it(shop, reload):
+    """A program that checks its configuration and then ends, in place of the worker."""
+    program = shop.stack.folder / "bin/lorikeet"
+    real = program.with_name("real")
+    before = {g: set(shop.stack.worker_pids(g)) for g in shop.stack.ALL_GROUPS}
+    program.rename(real)
+    write_command(program, f'#!/bin/sh\n[ $# -gt 0 ] || exit 1\nexec {real} "$@"\n')
+    try:
+        with Load(shop) as load:
+            done = reload()
+        assert done.returncode == 1 and "lorikeet-a does not answer, and was stopped" in done.stderr
+        for group in shop.stack.ALL_GROUPS[1:]:
+            assert set(shop.stack.worker_pids(group)) == before[group], group
+    finally:
+        real.rename(program)
+    assert load.good > 50 and not load.bad
+    assert reload().returncode == 0
+    shop.stack.wait_for_group("a")
