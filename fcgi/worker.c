@@ -241,12 +241,13 @@ static void end_request(void *with, const struct reply *reply)
 	struct in_hand *h = with;
 	write_reply(h->request, reply, h->a);
 	int64_t took_us = clock_us() - h->start_us;
-	/* Balancers ask every few seconds. */
-	if (!h->call->health.n)
+	/* Of the server's health balancers ask every few seconds. */
+	bool is_health = h->call->health.n > 0;
+	if (!reply->is_redirect && !h->call->wants_metrics && !is_health)
+		meters_answer(reply, took_us);
+	if (!is_health)
 		log_request(h->request, h->config, h->call, reply, took_us, h->a);
 	FCGX_Finish_r(h->request);
-	if (!reply->is_redirect && !h->call->wants_metrics && !h->call->health.n)
-		meters_answer(reply, took_us);
 	metrics_busy(BUSY_AFTERWARDS);
 }
 
@@ -261,9 +262,9 @@ static void serve(FCGX_Request *r, const struct config *config, const struct ser
 	call.early = end_request;
 	call.early_with = &h;
 	service_answer(service, &call, &reply, a);
+	meters_stages(&reply);
 	if (!reply.was_early)
 		end_request(&h, &reply);
-	meters_stages(&reply);
 	arena_close(a);
 	metrics_busy(BUSY_NOT);
 }

@@ -20,7 +20,7 @@
 #define SHORT_BYTES 64
 
 static struct log_options options = {.fd = 2};
-static uint64_t dropped, dropped_unsaid;
+static uint64_t dropped_unsaid;
 
 static void wake(int signal)
 {
@@ -33,11 +33,6 @@ void log_start(const struct log_options *o)
 	struct sigaction action = {.sa_handler = wake};
 	options = *o;
 	sigaction(SIGALRM, &action, NULL);
-}
-
-uint64_t log_dropped(void)
-{
-	return dropped;
 }
 
 static void put(struct log_line *l, const char *at, size_t n)
@@ -216,7 +211,6 @@ void log_line_write(struct log_line *l)
 	if (room && write_patiently(l->at, l->n)) {
 		dropped_unsaid = 0;
 	} else {
-		dropped++;
 		dropped_unsaid++;
 		metrics_add(METRIC_LOG_DROPPED, 1);
 	}

@@ -10,7 +10,7 @@
  * A line is built field by field (log_line_open, log_text / log_number / log_ms..., log_line_write)
  * in logfmt or JSON. Control bytes, quotes and bytes that are not UTF-8 are escaped, so that a
  * request cannot forge a line. A line that grows too long loses the end of its longest text fields,
- * never its shape. A write does not wait for a reader: if the pipe is full the line is dropped and counted, and the next
+ * never its shape. A write does not wait for a reader: if the pipe is full the line is dropped and counted (METRIC_LOG_DROPPED), and the next
  * line that gets through carries dropped=N. (The descriptor may be shared with other processes, so O_NONBLOCK is not set
  * on it: poll says whether there is room, and where another process takes it first, SIGALRM ends the write after
  * LOG_PATIENCE_MS. Writes to a pipe of at most PIPE_BUF bytes are atomic.)
@@ -42,8 +42,5 @@ void log_line_write(struct log_line *line);
 
 /* A line of its own for events that belong to no request: level, msg=TEXT. */
 void log_event(const char *level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Lines dropped so far by this process. */
-uint64_t log_dropped(void);
 
 #endif

@@ -39,8 +39,8 @@ struct slot {
 	/* Whether it has an owner that has not said its end; above it, as with the mark, how often that was set. */
 	alignas(PAGE_BYTES) _Atomic uint64_t life;
 	/* enum busy in the lowest bits. Above it the time that there was any, up to now; while there is, less the time
-	 * now: so that one word always says it, and the sum that others see never goes back. */
-	_Atomic uint64_t busy;
+	 * now. Who has looked at the clock may write late, so that others have seen more: that is kept beside it. */
+	_Atomic uint64_t busy, seen_us;
 	_Atomic uint64_t pid, role;
 	char group[METRICS_GROUP_BYTES];
 	alignas(LINE_BYTES) _Atomic uint64_t counters[METRICS_COUNTERS];
@@ -369,9 +369,18 @@ void metrics_busy(enum busy busy)
 	atomic_store(&here.slot->busy, busy_word(atomic_load(&here.slot->busy), busy));
 }
 
+/* What others have seen does not become less: a counter that does is taken for a new one. */
+static uint64_t show_busy_us(struct slot *s, uint64_t word)
+{
+	uint64_t us = busy_us(word), seen = atomic_load(&s->seen_us);
+	while (!here.is_reader && us > seen && !atomic_compare_exchange_weak(&s->seen_us, &seen, us))
+		;
+	return us > seen ? us : seen;
+}
+
 void metrics_look(size_t i, struct metrics_slot *out)
 {
-	const struct slot *s = slot_at(i);
+	struct slot *s = slot_at(i);
 	bury(i);
 	out->role = (int)atomic_load(&s->role);
 	memcpy(out->group, s->group, sizeof out->group);
@@ -380,7 +389,7 @@ void metrics_look(size_t i, struct metrics_slot *out)
 	out->pid = (pid_t)atomic_load(&s->pid);
 	uint64_t word = atomic_load(&s->busy);
 	out->busy = busy_of(word);
-	out->busy_us = busy_us(word);
+	out->busy_us = show_busy_us(s, word);
 	for (size_t c = 0; c < METRICS_COUNTERS; c++)
 		out->counters[c] = atomic_load_explicit(&s->counters[c], memory_order_relaxed);
 }
@@ -392,13 +401,15 @@ bool metrics_first(uint64_t thing)
 	uint64_t oldest = 0, most = 0;
 	size_t place = 0;
 	for (size_t i = 0; i < SEEN_WAYS; i++) {
-		uint64_t word = atomic_load(&set[i]), age = word ? (now - word) & minutes : minutes;
+		/* Of several of the same minute not always the same one goes. */
+		size_t at = (thing / SEEN_SETS + i) % SEEN_WAYS;
+		uint64_t word = atomic_load(&set[at]), age = word ? (now - word) & minutes : minutes;
 		if (word >> MINUTE_BITS == thing >> MINUTE_BITS && age < SEEN_MINUTES)
 			return false;
 		if (age >= most) {
 			most = age;
 			oldest = word;
-			place = i;
+			place = at;
 		}
 	}
 	/* Where another process was quicker, it most likely said the same. */

@@ -193,14 +193,16 @@ static void write_plain(struct buf *b, const struct pool *p)
 	write_number(b, p->sums[METRIC_REFUSED_BY_LIMIT]);
 }
 
-/* Such as nearly every server has, and failures: what is there from the start has an increase from zero. */
+/* What nearly every server has, and its failures: a series that is there from the start has an increase at its first
+ * count. */
 static bool is_usual(int api, int status, int format, int path)
 {
 	if (!api)
 		return format == FORMATS + 1 && path == PATH_NONE;
 	if (format == FORMATS)
 		return path == PATH_NONE;
-	return format == FORMAT_JPG && path != PATH_WAND && (path == PATH_NONE || status == 0 || status == 3);
+	return format == FORMAT_JPG && (path == PATH_NONE || (status == 0 && path != PATH_WAND) ||
+					(status == 3 && path == PATH_PLANES));
 }
 
 static const char *format_label(int format)
@@ -320,7 +322,7 @@ static void write_lives(struct buf *b, const struct pool *p)
 
 static void write_groups(struct buf *b, const struct pool *p)
 {
-	family(b, "workers", "gauge", "Processes alive now, by what they do.");
+	family(b, "workers", "gauge", "Processes alive now. The one that answers this is busy.");
 	for (size_t i = 0; i < p->n; i++) {
 		const struct group *g = &p->groups[i];
 		sample(b, "workers", g, ",state=\"busy\"");
@@ -380,10 +382,9 @@ static bool has_fetchers(const struct config *c)
 void meters_write(struct arena *a, struct buf *b, const struct config *config, const struct cache_state *cache)
 {
 	struct pool *p = arena_new(a, struct pool);
-	struct error err;
 	p->a = a;
 	look_at_slots(p);
-	bool queues_are_known = backlog_look(see_queue, p, &err);
+	bool queues_are_known = backlog_look(see_queue, p);
 
 	family(b, "build_info", "gauge", "Always 1; the label says the version of the process that was asked.");
 	buf_text(b, "lorikeet_build_info{version=\"" LORIKEET_VERSION "\"} 1\n");

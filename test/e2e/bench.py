@@ -73,6 +73,12 @@ def in_parallel(n, call):
     return results
 
 
+def is_running(pid):
+    """Not waiting for anything."""
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] == "R"
+
+
 def ab(url, n=5000, c=16, meanwhile=None):
     """Apache's ab: (complete, failed, not 2xx), while meanwhile(still_running) is called in this thread."""
     process = subprocess.Popen(["ab", "-l", "-q", "-s", "60", "-n", str(n), "-c", str(c), url],

@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from bench import in_parallel
+from bench import in_parallel, is_running
 from ceph import Ceph
 from PIL import Image
 from metadata import HANGS, WORKS, Metadata
@@ -273,11 +273,6 @@ def test_churn(scratch, binary, kill):
             assert shop.metric("cache_evictions_total") > 0
             done = shop.run("cache", "verify", "--json")
             assert '"damaged":\t0' in done.stdout or '"damaged": 0' in done.stdout or '"damaged":0' in done.stdout, done.stdout
-
-
-def is_running(pid):
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rsplit(")", 1)[1].split()[0] == "R"
 
 
 @pytest.mark.parametrize("number,refused_after", [(signal.SIGSEGV, 1), (signal.SIGKILL, 2)], ids=["bug", "kill"])

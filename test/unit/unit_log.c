@@ -11,6 +11,7 @@
 #include "check.h"
 
 #include "base/log.h"
+#include "base/metrics.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof *(a))
 
@@ -335,19 +336,19 @@ static void a_full_pipe_drops_and_counts(void **state)
 {
 	static char text[1 << 20];
 	int fd[2];
-	uint64_t before = log_dropped();
+	uint64_t before = metrics_sum(METRIC_LOG_DROPPED);
 	(void)state;
 	assert_int_equal(pipe(fd), 0);
 	fcntl(fd[0], F_SETFL, O_NONBLOCK);
 	log_start(&(struct log_options){.fd = fd[1]});
 
 	uint64_t n = 0;
-	while (log_dropped() == before && n++ < 100000)
+	while (metrics_sum(METRIC_LOG_DROPPED) == before && n++ < 100000)
 		log_event("info", "fills the pipe");
-	assert_int_equal(log_dropped() - before, 1);
+	assert_int_equal(metrics_sum(METRIC_LOG_DROPPED) - before, 1);
 	for (int i = 0; i < 6; i++)
 		log_event("info", "is dropped");
-	assert_int_equal(log_dropped() - before, 7);
+	assert_int_equal(metrics_sum(METRIC_LOG_DROPPED) - before, 7);
 	assert_int_equal(fcntl(fd[1], F_GETFL) & O_NONBLOCK, 0);
 
 	/* Nothing of a dropped line arrived, and the first that gets through says how many. */
@@ -365,7 +366,7 @@ static void a_full_pipe_drops_and_counts(void **state)
 	*second++ = '\0';
 	assert_non_null(strstr(text, " msg=first dropped=7"));
 	assert_null(strstr(second, "dropped"));
-	assert_int_equal(log_dropped() - before, 7);
+	assert_int_equal(metrics_sum(METRIC_LOG_DROPPED) - before, 7);
 
 	close(fd[0]);
 	close(fd[1]);
@@ -374,11 +375,11 @@ static void a_full_pipe_drops_and_counts(void **state)
 
 static void a_closed_descriptor_counts_too(void **state)
 {
-	uint64_t before = log_dropped();
+	uint64_t before = metrics_sum(METRIC_LOG_DROPPED);
 	(void)state;
 	log_start(&(struct log_options){.fd = 1000});
 	log_event("info", "x");
-	assert_int_equal(log_dropped() - before, 1);
+	assert_int_equal(metrics_sum(METRIC_LOG_DROPPED) - before, 1);
 	start(true);
 	log_event("info", "y");
 	must_be_whole(received(), true, "dropped");

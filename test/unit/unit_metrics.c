@@ -52,6 +52,9 @@ static void open_it(void)
 		fail_msg("%s", err.why);
 }
 
+/* Which group the children of `start` belong to. */
+static const char *group = "";
+
 /* A child that opened the file itself. It has run `work` when this returns, and waits for the kill unless it ended. */
 static pid_t start(void (*work)(uint64_t), uint64_t n)
 {
@@ -67,7 +70,7 @@ static pid_t start(void (*work)(uint64_t), uint64_t n)
 		/* cmocka goes on with its tests after a signal. */
 		signal(SIGSEGV, SIG_DFL);
 		/* The sanitizers' reports. */
-		if ((SANITIZED && !freopen("/dev/null", "we", stderr)) || !metrics_open(path, "", &err))
+		if ((SANITIZED && !freopen("/dev/null", "we", stderr)) || !metrics_open(path, group, &err))
 			_exit(1);
 		metrics_watch_signals();
 		work(n);
@@ -105,6 +108,24 @@ static void decode_and_finish(uint64_t original)
 {
 	decode(original);
 	metrics_mark(MARK_NONE, 0, 0);
+}
+
+static void answer(uint64_t original)
+{
+	(void)original;
+	metrics_busy(BUSY_ANSWERING);
+}
+
+static void answer_and_rest(uint64_t original)
+{
+	answer(original);
+	metrics_busy(BUSY_AFTERWARDS);
+}
+
+static void stop_well(uint64_t original)
+{
+	answer(original);
+	metrics_end(METRIC_STOPPED);
 }
 
 static void fetch(uint64_t host)
@@ -317,6 +338,210 @@ static void many_at_once_lose_nothing(void **state)
 	assert_int_equal(metrics_sum(METRIC_ORIGIN_BYTES), CHILDREN * (CHILDREN - 1) / 2 * ROUNDS);
 }
 
+static void count_deaths(uint64_t n)
+{
+	struct metrics_slot slot;
+	(void)n;
+	for (size_t i = 0; i < metrics_slots(); i++)
+		metrics_look(i, &slot);
+}
+
+static void each_death_counts_once(void **state)
+{
+	pid_t children[CHILDREN];
+	(void)state;
+	for (uint64_t i = 0; i < 5; i++)
+		end(start(decode, i + 1));
+	end(start(decode_and_abort, 6));
+	end(start(answer, 7));
+	end(start(answer_and_rest, 8));
+	end(start(stop_well, 9));
+	start_together(count_deaths, children);
+	assert_int_equal(wait_for(children), 0);
+	open_it();
+	/* The children of start_together end without a word, too. */
+	assert_int_equal(metrics_sum(METRIC_CRASHED), !SANITIZED);
+	assert_int_equal(metrics_sum(METRIC_KILLED), 5 + SANITIZED + 2 + CHILDREN);
+	assert_int_equal(metrics_sum(METRIC_STOPPED), 1);
+	assert_int_equal(metrics_sum(METRIC_DECODE_CRASHES), 6);
+	assert_int_equal(metrics_sum(METRIC_REQUESTS_LOST), 1);
+	assert_int_equal(metrics_sum(METRIC_STARTS), 9 + CHILDREN + 1);
+	/* The traces are there for who asks for these originals. */
+	assert_int_equal(crashes(0).n, 6);
+}
+
+/* Who refuses an original counts the death that it finds, once. */
+static void a_found_crash_is_counted(void **state)
+{
+	(void)state;
+	open_it();
+	end(start(decode, 42));
+	assert_int_equal(crashes(42).n, 1);
+	assert_int_equal(metrics_sum(METRIC_DECODE_CRASHES), 1);
+	open_it();
+	count_deaths(0);
+	assert_int_equal(metrics_sum(METRIC_DECODE_CRASHES), 1);
+	assert_int_equal(metrics_sum(METRIC_KILLED), 1);
+}
+
+static size_t slots_of(const char *name, uint64_t *starts)
+{
+	struct metrics_slot slot;
+	size_t n = 0;
+	*starts = 0;
+	for (size_t i = 0; i < metrics_slots(); i++) {
+		metrics_look(i, &slot);
+		if (strcmp(slot.group, name) == 0) {
+			*starts += slot.counters[METRIC_STARTS];
+			n++;
+		}
+	}
+	return n;
+}
+
+static void slots_stay_with_their_group(void **state)
+{
+	static const char *const groups[] = {"a", "b", "a", "b", "b", "a"};
+	uint64_t starts;
+	(void)state;
+	for (size_t i = 0; i < LENGTH(groups); i++) {
+		group = groups[i];
+		end(start(stop_well, 1));
+	}
+	group = "";
+	open_it();
+	assert_int_equal(slots_of("a", &starts), 1);
+	assert_int_equal(starts, 3);
+	assert_int_equal(slots_of("b", &starts), 1);
+	assert_int_equal(starts, 3);
+	assert_int_equal(metrics_slots(), 3);
+}
+
+/* Then a slot of another group is better than none. */
+static void all_slots_are_of_others(void **state)
+{
+	struct flock others = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = METRICS_SLOTS - 1};
+	struct error err;
+	uint64_t starts;
+	(void)state;
+	group = "a";
+	end(start(stop_well, 1));
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &others), 0);
+	group = "";
+	assert_true(metrics_open(path, "b", &err));
+	assert_int_equal(slots_of("b", &starts), 1);
+	assert_int_equal(slots_of("a", &starts), 0);
+	close(fd);
+}
+
+static void switch_work(uint64_t n)
+{
+	for (uint64_t i = 0; i < ROUNDS; i++) {
+		metrics_busy(i % 3 ? BUSY_ANSWERING : BUSY_AFTERWARDS);
+		metrics_busy(n % 2 && i % 5 ? BUSY_AFTERWARDS : BUSY_NOT);
+	}
+}
+
+static void busy_time_only_grows(void **state)
+{
+	static uint64_t last[METRICS_SLOTS];
+	pid_t children[CHILDREN];
+	struct metrics_slot slot;
+	int status;
+	(void)state;
+	open_it();
+	start_together(switch_work, children);
+	for (size_t done = 0; done < CHILDREN;) {
+		for (size_t i = 0; i < metrics_slots(); i++) {
+			metrics_look(i, &slot);
+			assert_true(slot.busy_us >= last[i]);
+			last[i] = slot.busy_us;
+		}
+		if (waitpid(children[done], &status, WNOHANG) == children[done])
+			done++;
+	}
+}
+
+/* An hour is over when the file says a minute of then. */
+static void make_older(uint64_t thing, uint64_t minutes)
+{
+	static uint64_t words[1 << 14];
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+	size_t n = (size_t)pread(fd, words, sizeof words, 0) / sizeof *words, found = 0;
+	for (size_t i = 0; i < n; i++)
+		if (words[i] && words[i] >> 24 == thing >> 24) {
+			words[i] -= minutes;
+			assert_int_equal(pwrite(fd, &words[i], sizeof *words, (off_t)(i * sizeof *words)), sizeof *words);
+			found++;
+		}
+	assert_int_equal(found, 1);
+	close(fd);
+}
+
+static void say_twice(uint64_t thing)
+{
+	if (!metrics_first(thing) || metrics_first(thing))
+		_exit(1);
+}
+
+static void things_are_new_once_an_hour(void **state)
+{
+	const uint64_t thing = UINT64_C(0x123456789abcdef0);
+	(void)state;
+	end(start(say_twice, thing));
+	open_it();
+	assert_false(metrics_first(thing));
+	assert_true(metrics_first(thing + (UINT64_C(1) << 40)));
+	make_older(thing, 58);
+	assert_false(metrics_first(thing));
+	make_older(thing, 2);
+	assert_true(metrics_first(thing));
+	assert_false(metrics_first(thing));
+
+	/* More than there is room for: each is new once, and most of the last ones are remembered. */
+	size_t again = 0;
+	for (uint64_t i = 1; i <= 20000; i++)
+		assert_true(metrics_first(i * UINT64_C(0x9e3779b97f4a7c15)));
+	for (uint64_t i = 20000; i > 19000; i--)
+		again += metrics_first(i * UINT64_C(0x9e3779b97f4a7c15));
+	assert_in_range(again, 0, 500);
+}
+
+/* That of a program with another layout, which may run beside this one. */
+static void the_file_of_another_layout_is_left_alone(void **state)
+{
+	char other[120], text[8] = "";
+	(void)state;
+	snprintf(other, sizeof other, "%s.1", path);
+	FILE *f = fopen(other, "we");
+	assert_int_equal(fwrite("before", 1, 6, f), 6);
+	fclose(f);
+	end(start(decode, 1));
+	open_it();
+	assert_int_equal(crashes(1).n, 1);
+	f = fopen(other, "re");
+	assert_int_equal(fread(text, 1, sizeof text, f), 6);
+	fclose(f);
+	assert_string_equal(text, "before");
+	unlink(other);
+}
+
+/* What nobody has used takes no room on the disk. */
+static void the_file_is_as_large_as_its_processes(void **state)
+{
+	struct stat one, three;
+	(void)state;
+	open_it();
+	assert_int_equal(stat(file, &one), 0);
+	assert_in_range(one.st_blocks * 512, 1, 100000);
+	pid_t a = start(decode, 1), b = start(decode, 2);
+	assert_int_equal(stat(file, &three), 0);
+	assert_in_range(three.st_blocks - one.st_blocks, 1, 2 * 8192 / 512);
+	end(a);
+	end(b);
+}
+
 static void count_crashes(uint64_t n)
 {
 	(void)n;
@@ -474,6 +699,14 @@ int main(void)
 		with_file(fetches_are_counted_by_host),
 		with_file(many_at_once_lose_nothing),
 		with_file(each_crash_is_found_by_one),
+		with_file(each_death_counts_once),
+		with_file(a_found_crash_is_counted),
+		with_file(slots_stay_with_their_group),
+		with_file(all_slots_are_of_others),
+		with_file(busy_time_only_grows),
+		with_file(things_are_new_once_an_hour),
+		with_file(the_file_of_another_layout_is_left_alone),
+		with_file(the_file_is_as_large_as_its_processes),
 		with_file(no_crash_costs_little),
 		with_file(unusable_places),
 		with_file(no_slot_is_free),
