@@ -15,9 +15,10 @@
 #include <fastcgi.h>
 #include <fcgiapp.h>
 
-#include "../lib/base/clock.h"
 #include "../lib/base/backlog.h"
+#include "../lib/base/clock.h"
 #include "../lib/base/log.h"
+#include "../lib/base/metrics.h"
 #include "../lib/server/meters.h"
 
 #define LISTENING 0

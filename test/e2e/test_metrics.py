@@ -264,6 +264,29 @@ def test_prometheus_takes_it(pool):
     assert check(text.replace("# HELP lorikeet_waits_total", "# lorikeet_waits_total")).returncode != 0
 
 
+@pytest.mark.mounts
+@pytest.mark.sanitize
+def test_a_full_disk_ends_nobody(scratch, binary):
+    """There is room for the counts of one process; the others keep theirs to themselves, and say so."""
+    folder = scratch / "metrics-full"
+    pictures, volume = folder / "pictures", folder / "volume"
+    pictures.mkdir(parents=True)
+    volume.mkdir()
+    Image.new("RGB", (64, 48)).save(pictures / "a.png")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80k,mode=1777", "none", volume], check=True)
+    try:
+        with Pool(folder / "shop", binary, [rule("", "file", root=str(pictures))], workers=2, changes=NO_CACHE,
+                  env={"LORIKEET_SERVER_METRICS_FILE": str(volume / "counts")}) as full:
+            pids = full.stack.worker_pids()
+            assert {full.get(f"/iiif/3/a.png/full/{n},/0/default.jpg").status for n in range(10, 30)} == {200}
+            assert {full.get("/metrics").status for _ in range(8)} == {200}
+            assert full.stack.worker_pids() == pids
+            said = "".join(full.stack.log(f"lorikeet-{group}.log") for group in full.stack.GROUPS + full.stack.FETCH_GROUPS)
+            assert said.count("no room") == 7, said
+    finally:
+        subprocess.run(["umount", "--lazy", volume], check=True)
+
+
 def test_without_a_file_there_are_the_counts_of_one_process(scratch, binary):
     folder = scratch / "metrics-alone"
     pictures = folder / "pictures"
