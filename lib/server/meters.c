@@ -43,7 +43,9 @@ void meters_answer(const struct reply *reply, int64_t took_us)
 {
 	const struct asked *asked = &reply->asked;
 	int api = asked->version == 2 || asked->version == 3 ? asked->version - 1 : 0;
-	int format = asked->kind == REQUEST_IMAGE ? (int)asked->format : asked->kind == REQUEST_INFO ? FORMATS : FORMATS + 1;
+	int format = asked->kind == REQUEST_IMAGE ? (int)asked->format :
+		     asked->kind == REQUEST_INFO  ? FORMATS :
+						    FORMATS + 1;
 	metrics_add(meter_request(api, status_class(reply->status), format, reply->path), 1);
 	if (!reply->body_is_left_out)
 		metrics_add(METRIC_BODY_BYTES, reply->body.n);

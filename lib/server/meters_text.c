@@ -32,7 +32,8 @@ static const struct {
 	enum metric metric;
 	const char *name, *help;
 } plain[] = {
-	{METRIC_BODY_BYTES, "response_body_bytes", "Bytes of the bodies of answers, as workers gave them to the web server."},
+	{METRIC_BODY_BYTES, "response_body_bytes",
+	 "Bytes of the bodies of answers, as workers gave them to the web server."},
 	{METRIC_FALLBACKS, "fallbacks", "Answers made from a fallback instead of the original."},
 	{METRIC_LOG_DROPPED, "log_lines_dropped",
 	 "Log lines thrown away because who reads standard error (supervisord) did not keep up."},
@@ -185,8 +186,8 @@ static void write_plain(struct buf *b, const struct pool *p)
 		write_number(b, p->sums[plain[i].metric]);
 	}
 	family(b, "memory_refusals_total", "counter",
-	       "Requests refused for want of memory: by estimate before decoding (413: max_request_memory), or by the limit "
-	       "while it ran (503: an estimate was too low, or the machine is short of memory).");
+	       "Requests refused for want of memory: by estimate before decoding (413: max_request_memory), or by the "
+	       "limit while it ran (503: an estimate was too low, or the machine is short of memory).");
 	buf_text(b, "lorikeet_memory_refusals_total{by=\"estimate\"}");
 	write_number(b, p->sums[METRIC_REFUSED_BY_ESTIMATE]);
 	buf_text(b, "lorikeet_memory_refusals_total{by=\"limit\"}");
@@ -210,24 +211,27 @@ static const char *format_label(int format)
 	return format < FORMATS ? format_name((enum format)format) : format == FORMATS ? "info" : "-";
 }
 
+static void write_request(struct buf *b, const struct pool *p, int api, int status, int format, int path)
+{
+	uint64_t n = p->sums[meter_request(api, status, format, path)];
+	if (!n && !is_usual(api, status, format, path))
+		return;
+	buf_printf(b, "lorikeet_requests_total{api=\"%c\",status=\"%dxx\",format=\"%s\",path=\"%s\"}", "-23"[api], status + 2,
+		   format_label(format), path ? path_name((enum path)path) : "-");
+	write_number(b, n);
+}
+
 static void write_requests(struct buf *b, const struct pool *p)
 {
 	family(b, "requests_total", "counter",
-	       "Answers of workers and fetchers by IIIF version, class of status, format asked for, and the path that made the "
-	       "image (pass and stitch send stored tiles, planes decodes, wand too and has ImageMagick write). What nginx "
-	       "answers from its cache is not among them.");
+	       "Answers of workers and fetchers by IIIF version, class of status, format asked for, and the path that made "
+	       "the image (pass and stitch send stored tiles, planes decodes, wand too and has ImageMagick write). What "
+	       "nginx answers from its cache is not among them.");
 	for (int api = 0; api < METER_APIS; api++)
 		for (int status = 0; status < METER_STATUSES; status++)
 			for (int format = 0; format < METER_FORMATS; format++)
-				for (int path = 0; path < METER_PATHS; path++) {
-					uint64_t n = p->sums[meter_request(api, status, format, path)];
-					if (!n && !is_usual(api, status, format, path))
-						continue;
-					buf_printf(b, "lorikeet_requests_total{api=\"%c\",status=\"%dxx\",format=\"%s\",path=\"%s\"}",
-						   "-23"[api], status + 2, format_label(format),
-						   path ? path_name((enum path)path) : "-");
-					write_number(b, n);
-				}
+				for (int path = 0; path < METER_PATHS; path++)
+					write_request(b, p, api, status, format, path);
 }
 
 static void write_histogram(struct buf *b, const struct pool *p, const char *name, const char *label, size_t which)
@@ -253,14 +257,15 @@ static void write_histogram(struct buf *b, const struct pool *p, const char *nam
 static void write_times(struct buf *b, const struct pool *p)
 {
 	family(b, "request_seconds", "histogram",
-	       "Time from a worker's taking a request for an image or info.json to its answer. Waiting in the queue comes "
-	       "before, and what was fetched first has times of its own.");
+	       "Time from a worker's taking a request for an image or info.json to its answer. Waiting in the queue "
+	       "comes before, and what was fetched first has times of its own.");
 	write_histogram(b, p, "request_seconds", "", STAGES);
 	family(b, "stage_seconds", "histogram",
-	       "Time of one stage of an answer, where it had that: resolve (find the original), fetch (get it from its origin), "
-	       "open (read its header), read (decode), colour, transform (scale and turn), encode.");
+	       "Time of one stage of an answer, where it had that: resolve (find the original), fetch (get it from its "
+	       "origin), open (read its header), read (decode), colour, transform (scale and turn), encode.");
 	for (int i = 0; i < STAGES; i++)
-		write_histogram(b, p, "stage_seconds", arena_printf(p->a, "stage=\"%s\"", stage_name((enum stage)i)), (size_t)i);
+		write_histogram(b, p, "stage_seconds", arena_printf(p->a, "stage=\"%s\"", stage_name((enum stage)i)),
+				(size_t)i);
 }
 
 static void write_failures(struct buf *b, const struct pool *p)
@@ -273,8 +278,8 @@ static void write_failures(struct buf *b, const struct pool *p)
 		 "Times that an original could not be decoded, by its format and the reason. One damaged original, asked for "
 		 "again and again, counts each time.", METER_FAILURES},
 		{"failed_originals_total",
-		 "Originals that could not be decoded, each at most once an hour whoever asks for it: for alerts. The increase "
-		 "over an hour is how many different ones there were.", METER_FAILED_ORIGINALS},
+		 "Originals that could not be decoded, each at most once an hour whoever asks for it: for alerts. The "
+		 "increase over an hour is how many different ones there were.", METER_FAILED_ORIGINALS},
 	};
 	for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
 		family(b, families[f].name, "counter", families[f].help);
@@ -305,14 +310,15 @@ static void write_lives(struct buf *b, const struct pool *p)
 	} ends[] = {{",kind=\"retired\"", METRIC_RETIRED}, {",kind=\"stopped\"", METRIC_STOPPED},
 		    {",kind=\"failed\"", METRIC_FAILED}, {",kind=\"crashed\"", METRIC_CRASHED},
 		    {",kind=\"killed\"", METRIC_KILLED}};
-	family(b, "worker_starts_total", "counter", "Processes started, by group: the name of the socket that they serve.");
+	family(b, "worker_starts_total", "counter",
+	       "Processes started, by group: the name of the socket that they serve.");
 	for (size_t i = 0; i < p->n; i++) {
 		sample(b, "worker_starts_total", &p->groups[i], "");
 		write_number(b, p->groups[i].counters[METRIC_STARTS]);
 	}
 	family(b, "worker_ends_total", "counter",
-	       "Processes that ended: retired (after requests_per_worker), stopped (by a deploy), failed (could not go on), "
-	       "crashed (a bug's signal, or far too slow), killed (without a word: out of memory, kill -9).");
+	       "Processes that ended: retired (after requests_per_worker), stopped (by a deploy), failed (could not go "
+	       "on), crashed (a bug's signal, or far too slow), killed (without a word: out of memory, kill -9).");
 	for (size_t i = 0; i < p->n; i++)
 		for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) {
 			sample(b, "worker_ends_total", &p->groups[i], ends[e].kind);
@@ -331,7 +337,8 @@ static void write_groups(struct buf *b, const struct pool *p)
 		write_number(b, g->live - g->busy);
 	}
 	family(b, "worker_busy_seconds_total", "counter",
-	       "Time that processes spent on requests, up to now. Its rate divided by their number is how saturated a group is.");
+	       "Time that processes spent on requests, up to now. Its rate divided by their number is how saturated a "
+	       "group is.");
 	for (size_t i = 0; i < p->n; i++) {
 		sample(b, "worker_busy_seconds_total", &p->groups[i], "");
 		write_seconds(b, p->groups[i].busy_us);
@@ -349,8 +356,8 @@ static void write_groups(struct buf *b, const struct pool *p)
 static void write_queues(struct buf *b, const struct pool *p)
 {
 	family(b, "queue_connections", "gauge",
-	       "Connections that wait in the socket of a group until a process is idle. More than a few for long: too few "
-	       "workers, or too slow ones.");
+	       "Connections that wait in the socket of a group until a process is idle. More than a few for long: too "
+	       "few workers, or too slow ones.");
 	for (size_t i = 0; i < p->n; i++)
 		if (p->groups[i].listens) {
 			sample(b, "queue_connections", &p->groups[i], "");
@@ -397,11 +404,11 @@ void meters_write(struct arena *a, struct buf *b, const struct config *config, c
 	if (queues_are_known)
 		write_queues(b, p);
 	if (config->workers_are_said)
-		gauge(b, "workers_configured", "Processes that limits.workers says there are, in all groups of workers together.",
-		      config->workers);
+		gauge(b, "workers_configured",
+		      "Processes that limits.workers says there are, in all groups of workers together.", config->workers);
 	if (has_fetchers(config))
-		gauge(b, "fetchers_configured", "Fetchers that cache.max_waiting says there are, in all their groups together.",
-		      config->max_waiting);
+		gauge(b, "fetchers_configured",
+		      "Fetchers that cache.max_waiting says there are, in all their groups together.", config->max_waiting);
 	gauge(b, "cache_usable", "Whether the cache's folder can be used.", cache->usable);
 	gauge(b, "cache_bytes", "Bytes of the originals in the cache.", cache->totals.bytes);
 	gauge(b, "cache_originals", "Originals in the cache.", cache->totals.files);

@@ -73,8 +73,12 @@ def pool(scratch, binary, origin):
     subprocess.run([binary, "pyramid", pictures / "E.jpg", pictures / "pyramid.tif"], check=True)
     (pictures / "short.jpg").write_bytes((pictures / "E.jpg").read_bytes()[:200])
     (pictures / "text.jpg").write_text("no picture\n")
-    rules = [rule("web/", url=f"http://127.0.0.1:{origin.port}/{{id}}"), rule("", "file", root=str(pictures))]
-    with Pool(folder / "shop", binary, rules, changes=NO_CACHE, limits={"max_request_memory": 300 * MB}) as running:
+    os.link(pictures / "short.jpg", pictures / "pair.jpeg")
+    os.link(pictures / "E.jpg", pictures / "pair.jpg")
+    rules = [rule("web/", url=f"http://127.0.0.1:{origin.port}/{{id}}"),
+             rule("pair/", "file", root=str(pictures), fallback=[".jpeg -> .jpg"]), rule("", "file", root=str(pictures))]
+    with Pool(folder / "shop", binary, rules, cache={"max_wait_ms": 1500}, changes=NO_CACHE,
+              limits={"max_request_memory": 300 * MB}) as running:
         running.pictures = pictures
         yield running
 
@@ -168,6 +172,37 @@ def test_one_damaged_original_asked_for_again_and_again(pool):
         assert after["failed_originals_total" + labels] == 1, "by all workers together"
 
 
+def test_what_a_fallback_hides(pool):
+    """A fetcher decodes such originals first. What it found is remembered and does not count again."""
+    labels = '{format="jpeg",reason="damaged"}'
+    before = pool.scrape()
+    for i in range(5):
+        assert pool.get(f"/iiif/3/pair%2Fpair.jpeg/full/{30 + i},/0/default.jpg").header("X-IIIF-Fallback") == "1"
+    after = pool.scrape_after(before, 5)
+    assert after["fallbacks_total"] == before["fallbacks_total"] + 5
+    assert after["decode_failures_total" + labels] == before["decode_failures_total" + labels] + 1
+    assert after["failed_originals_total" + labels] == before["failed_originals_total" + labels] + 1
+
+
+def test_who_has_his_answer_loses_nothing(pool, origin, images):
+    """A fetcher that works on for others has no request in hand."""
+    os.link(images / "E.jpg", images / "stalled.jpg")
+    origin.script("/stalled.jpg", {"stall": "head"})
+    before = pool.scrape()
+    assert pool.get("/iiif/3/web%2Fstalled.jpg/full/100,/0/default.jpg").status == 503
+    after = pool.scrape_after(before, 1)
+    assert after[requests(3, "5xx", "jpg", "-")] == before[requests(3, "5xx", "jpg", "-")] + 1
+    assert after.sum("workers", "fetch-", "busy") == 1
+    for group in pool.stack.FETCH_GROUPS:
+        for pid in pool.stack.worker_pids(group):
+            os.kill(pid, signal.SIGKILL)
+    wait_for("new fetchers", 10, lambda: pool.scrape().sum("worker_starts_total", "fetch-") == before.sum("worker_starts_total", "fetch-") + 4)
+    done = pool.scrape()
+    assert done["requests_lost_total"] == before["requests_lost_total"] and done.sum("workers", "fetch-", "busy") == 0
+    assert done.sum("worker_ends_total", "fetch-", "killed") == before.sum("worker_ends_total", "fetch-", "killed") + 4
+    assert done.sum("requests_total") == after.sum("requests_total")
+
+
 def test_too_much_memory(pool):
     before = pool.scrape()
     assert pool.get("/iiif/3/slow.png/full/5990,/17/default.png").status == 413
@@ -234,6 +269,11 @@ def test_ends_of_workers(pool):
     assert crashed["requests_lost_total"] == before["requests_lost_total"] + 1
     assert crashed["decode_crashes_total"] == before["decode_crashes_total"] + 1
     assert crashed['worker_busy_seconds_total{group="a"}'] > stopped['worker_busy_seconds_total{group="a"}']
+
+    if kind == "crashed":
+        assert pool.get("/iiif/3/slow.png/full/!290,300/0/default.jpg").status == 500
+        refused = pool.scrape_after(crashed, 1)
+        assert refused.sum("decode_failures_total") == crashed.sum("decode_failures_total"), "nobody tried"
 
 
 @pytest.mark.sanitize
