@@ -7,6 +7,7 @@
 
 #include "../lib/image/codecs.h"
 #include "../lib/image/tiff_write.h"
+#include "../lib/server/sandbox.h"
 #include "../lib/source/source_file.h"
 #include "cache_folder.h"
 
@@ -32,6 +33,9 @@ int command_check(const struct config *config, const struct service *service)
 	if (!cache_check(config, service))
 		return 1;
 	printf("%zu rule%s, the configuration is valid\n", config->n_rules, config->n_rules == 1 ? "" : "s");
+	struct arena *a = arena_open();
+	printf("sandbox, as this kernel has it: %s\n", sandbox_support(a));
+	arena_close(a);
 	printf("each of %llu workers may take %llu MiB for a request, for originals of up to %llu megapixels\n",
 	       (unsigned long long)config->workers, (unsigned long long)config->max_request_memory >> 20,
 	       (unsigned long long)config->max_source_pixels / 1000000);

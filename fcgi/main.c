@@ -61,7 +61,7 @@ static void limit_memory(const struct config *c)
 		setrlimit(RLIMIT_DATA, &limit);
 }
 
-static int serve(const struct config *config, const struct service *service)
+static int serve(struct arena *a, const struct config *config, const struct service *service)
 {
 	struct stat st;
 	if (fstat(0, &st) < 0 || !S_ISSOCK(st.st_mode)) {
@@ -69,7 +69,7 @@ static int serve(const struct config *config, const struct service *service)
 		return 2;
 	}
 	limit_memory(config);
-	return worker_run(config, service);
+	return worker_run(a, config, service);
 }
 
 static int print_default(struct arena *a)
@@ -110,7 +110,7 @@ static int run(struct arena *a, const char *config_file, int n, char *const word
 		return complain(&err);
 
 	if (!n)
-		return serve(config, service);
+		return serve(a, config, service);
 	if (strcmp(command, "check") == 0)
 		return command_check(config, service);
 	if (strcmp(command, "reload") == 0)

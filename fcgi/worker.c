@@ -20,6 +20,7 @@
 #include "../lib/base/log.h"
 #include "../lib/base/metrics.h"
 #include "../lib/server/meters.h"
+#include "../lib/server/sandbox.h"
 
 #define LISTENING 0
 #define LEAST_LIFE_S 60
@@ -319,7 +320,7 @@ static bool wait_for_connection(const sigset_t *mask)
 	return !stopping;
 }
 
-int worker_run(const struct config *config, const struct service *service)
+int worker_run(struct arena *a, const struct config *config, const struct service *service)
 {
 	FCGX_Request request;
 	/* The pool's supervisor may be killed: a worker must not outlive it and keep the socket. */
@@ -340,10 +341,17 @@ int worker_run(const struct config *config, const struct service *service)
 		log_event("warn", "metrics: %s", err.why);
 	metrics_role(config->role);
 	metrics_watch_signals();
+	const struct sandbox *sandbox = sandbox_enter(a, config, &err);
+	if (!sandbox) {
+		log_event("error", "%s", err.why);
+		return 1;
+	}
 	int64_t born = clock_us();
 	uint64_t most = lifetime(config);
 	uint64_t served = 0;
-	while ((served < most || clock_us() - born < LEAST_LIFE_S * INT64_C(1000000)) && wait_for_connection(&mask)) {
+	/* A connection that waits is left to the process that comes instead of this one. */
+	while ((served < most || clock_us() - born < LEAST_LIFE_S * INT64_C(1000000)) && wait_for_connection(&mask) &&
+	       sandbox_is_current(sandbox)) {
 		int accepted = FCGX_Accept_r(&request);
 		if (accepted >= 0) {
 			serve(&request, config, service);

@@ -139,7 +139,15 @@ static bool set_rights(void)
 	       !IsRightsAuthorized(PathPolicyDomain, ReadPolicyRights, "@/etc/passwd");
 }
 
-static bool start(struct error *err)
+/* A module, and a list of aliases. */
+static void load_coder(void)
+{
+	ExceptionInfo *e = AcquireExceptionInfo();
+	GetMagickInfo("GIF", e);
+	DestroyExceptionInfo(e);
+}
+
+bool magick_start(struct error *err)
 {
 	static enum { NOT_YET, RUNS, REFUSED } state;
 	if (state == NOT_YET) {
@@ -154,6 +162,7 @@ static bool start(struct error *err)
 		SetMagickResourceLimit(AreaResource, INT64_MAX);
 		SetMagickResourceLimit(WidthResource, FACTS_MAX_SIDE);
 		SetMagickResourceLimit(HeightResource, FACTS_MAX_SIDE);
+		load_coder();
 	}
 	/* Anew each time: the configuration may come after the start. */
 	SetMagickResourceLimit(MemoryResource, most_bytes);
@@ -237,7 +246,7 @@ static bool gif_write(struct image *picture, const struct encode_options *option
 	struct palette palette;
 	if (w > UINT16_MAX || h > UINT16_MAX)
 		return fail(err, 400, REASON_UNSUPPORTED, "A gif cannot be that large.", "%s", "");
-	if (!start(err))
+	if (!magick_start(err))
 		return false;
 	struct arena *scratch = arena_open();
 	uint8_t *index = palette_make(scratch, picture, options->bitonal, &palette, err);

@@ -23,6 +23,7 @@
 struct origin {
 	struct arena *a;
 	const char *name;              /* "file.conf:12" or the variable */
+	struct config *config;
 	struct error *err;
 };
 
@@ -84,15 +85,20 @@ static bool keep_text(const struct origin *from, const struct option *o, const c
 		return reject(from, o, "must be an absolute path");
 	if (o->type == COLOUR && (strlen(text) != 6 || strspn(text, "0123456789abcdefABCDEF") != 6))
 		return reject(from, o, "must be six hex digits, as ffffff");
-	*(const char **)at = arena_strndup(from->a, text, strlen(text));
+	char *kept = arena_strndup(from->a, text, strlen(text));
+	if (o->is_secret)
+		secret_note(from->a, &from->config->secrets, kept);
+	*(const char **)at = kept;
 	return true;
 }
 
-/* Takes over the list. Prefixes lose the slash at their end; "" and "/" are the root. */
+/* Takes over the list, whose texts are in the arena. Prefixes lose the slash at their end; "" and "/" are the root. */
 static bool keep_list(const struct origin *from, const struct option *o, const char **list, void *at)
 {
 	for (const char **p = list; *p; p++) {
 		struct str s = str_of(*p);
+		if (o->is_secret)
+			secret_note(from->a, &from->config->secrets, (char *)*p);
 		if (o->type == FOLDERS && *s.at != '/')
 			return reject(from, o, "must be absolute folders");
 		if (o->type != PREFIXES)
@@ -206,11 +212,11 @@ static const char *file_or(const char *file, const char *name)
 	return file ? file : name;
 }
 
-static struct origin origin_of(struct arena *a, const char *name, const config_setting_t *s,
+static struct origin origin_of(struct arena *a, const char *name, const config_setting_t *s, struct config *c,
 			       struct error *err)
 {
 	const char *file = file_or(config_setting_source_file(s), name);
-	return (struct origin){a, arena_printf(a, "%s:%d", file, config_setting_source_line(s)), err};
+	return (struct origin){a, arena_printf(a, "%s:%d", file, config_setting_source_line(s)), c, err};
 }
 
 static bool unknown(const struct origin *from, const char *what, const char *key)
@@ -223,7 +229,7 @@ static bool read_section(struct arena *a, const char *name, const config_setting
 			 struct config *c, struct error *err)
 {
 	const char *title = config_setting_name(section);
-	struct origin from = origin_of(a, name, section, err);
+	struct origin from = origin_of(a, name, section, c, err);
 	if (!config_is_section(title))
 		return unknown(&from, "section", title);
 	if (!config_setting_is_group(section))
@@ -232,7 +238,7 @@ static bool read_section(struct arena *a, const char *name, const config_setting
 	for (int i = 0; i < config_setting_length(section); i++) {
 		const config_setting_t *s = config_setting_get_elem(section, (unsigned)i);
 		const struct option *o = config_find_option(title, config_setting_name(s));
-		from = origin_of(a, name, s, err);
+		from = origin_of(a, name, s, c, err);
 		if (!o)
 			return unknown(&from, "option", config_setting_name(s));
 		if (!set_setting(&from, o, s, c, o->of_rule ? (void *)&c->defaults : (void *)c))
@@ -257,7 +263,7 @@ static struct config_rule *rule_at(struct config *c, size_t i, const char *origi
 static bool read_rule(struct arena *a, const char *name, const config_setting_t *group, struct config *c,
 		      struct error *err)
 {
-	struct origin from = origin_of(a, name, group, err);
+	struct origin from = origin_of(a, name, group, c, err);
 	struct config_rule *rule = rule_at(c, c->n_rules, from.name);
 	if (!rule || !config_setting_is_group(group))
 		return fail(err, 500, REASON_CONFIG, "The server is not configured.",
@@ -265,7 +271,7 @@ static bool read_rule(struct arena *a, const char *name, const config_setting_t 
 	for (int i = 0; i < config_setting_length(group); i++) {
 		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
 		const struct option *o = config_find_rule_option(config_setting_name(s));
-		from = origin_of(a, name, s, err);
+		from = origin_of(a, name, s, c, err);
 		if (!o)
 			return unknown(&from, "option of a rule", config_setting_name(s));
 		if (!set_setting(&from, o, s, c, rule))
@@ -329,7 +335,7 @@ static bool set_variable(struct arena *a, const char *variable, bool rules, stru
 {
 	struct str value = str_of(variable), name, section;
 	take_until(&value, '=', &name);
-	struct origin from = {a, str_dup(a, name), err};
+	struct origin from = {a, str_dup(a, name), c, err};
 	struct str key = name;
 	if (!take_word(&key, STR(CONFIG_ENV_PREFIX)) || !value.at)
 		return true;
@@ -411,6 +417,11 @@ static uint64_t memory_bytes(void)
 bool config_rule_verifies(const struct config_rule *r)
 {
 	return r->verify == VERIFY_YES || (r->verify == VERIFY_AUTO && *r->fallback);
+}
+
+bool config_role_fetches(const struct config *c)
+{
+	return c->role == ROLE_ALL || c->role == ROLE_FETCHER;
 }
 
 static bool verifies(const struct config *c)
@@ -500,7 +511,7 @@ static bool check(const struct config *c, const char *name, struct error *err)
 
 static bool set_defaults(struct arena *a, struct config *c, struct error *err)
 {
-	struct origin from = {a, "default", err};
+	struct origin from = {a, "default", c, err};
 	for (size_t i = 0; i < n_config_options; i++)
 		if (!set_text(&from, &config_options[i], config_options[i].otherwise, c,
 			      config_options[i].of_rule ? (void *)&c->defaults : (void *)c))
@@ -541,19 +552,33 @@ struct config *config_load_text(struct arena *a, const char *text, const char *n
 	return check(c, name, err) ? c : NULL;
 }
 
+struct loading {
+	struct arena *a;
+	const char *path;
+	char *const *env;
+	struct error *err;
+	struct config *config;
+};
+
+static void load(void *with)
+{
+	struct loading *l = with;
+	char *text = arena_alloc(l->a, FILE_MAX_BYTES + 1);
+	ssize_t n = file_read(AT_FDCWD, l->path, 0, text, FILE_MAX_BYTES);
+	if (n < 0 || n == FILE_MAX_BYTES)
+		wrong(l->err, l->path, n < 0 ? strerror(errno) : "is too large");
+	else if (memchr(text, '\0', (size_t)n))
+		wrong(l->err, l->path, "has a NUL byte");
+	else
+		l->config = config_load_text(l->a, text, l->path, l->env, l->err);
+	explicit_bzero(text, FILE_MAX_BYTES);
+}
+
 struct config *config_load(struct arena *a, const char *path, char *const *env, struct error *err)
 {
+	struct loading l = {a, path, env, err, NULL};
 	if (!path)
 		return config_load_text(a, "", "configuration", env, err);
-	char *text = arena_alloc(a, FILE_MAX_BYTES + 1);
-	ssize_t n = file_read(AT_FDCWD, path, 0, text, FILE_MAX_BYTES);
-	if (n < 0 || n == FILE_MAX_BYTES) {
-		wrong(err, path, n < 0 ? strerror(errno) : "is too large");
-		return NULL;
-	}
-	if (memchr(text, '\0', (size_t)n)) {
-		wrong(err, path, "has a NUL byte");
-		return NULL;
-	}
-	return config_load_text(a, text, path, env, err);
+	secrets_careful(load, &l);
+	return l.config;
 }

@@ -12,7 +12,8 @@
 /*
  * Reads text (called name in messages) or the file at path (NULL: no file), then the environment `environ`-style
  * array env, then checks the whole. Errors have status 500, REASON_CONFIG and a why that names file
- * and line, or the variable: unknown keys, bad values, values out of bounds, rules without a root.
+ * and line, or the variable: unknown keys, bad values, values out of bounds, rules without a root. config_load leaves
+ * no secret in memory but in the texts that the configuration has noted.
  */
 struct config *config_load_text(struct arena *a, const char *text, const char *name, char *const *env,
 				struct error *err);
@@ -20,5 +21,8 @@ struct config *config_load(struct arena *a, const char *path, char *const *env, 
 
 /* Whether originals of the rule are decoded in full before they are served. */
 bool config_rule_verifies(const struct config_rule *rule);
+
+/* Whether a process of this configuration's role asks origins. */
+bool config_role_fetches(const struct config *c);
 
 #endif

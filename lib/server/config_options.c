@@ -21,12 +21,16 @@ static const char *const forbidden_words[] = {"403", "404", NULL};
 static const char *const validator_words[] = {"etag", "last-modified", "size", NULL};
 static const char *const verify_words[] = {"auto", "yes", "no", NULL};
 static const char *const role_words[] = {"all", "worker", "fetcher", "health", NULL};
+static const char *const sandbox_words[] = {"on", "off", "require", NULL};
 static const char *const tag_words[] = {"none", "Surrogate-Key", "Cache-Tag", NULL};
 
 #define C(section, key, field, type, otherwise, min, max, choices, help) \
-	{section, key, type, offsetof(struct config, field), false, otherwise, min, max, choices, help}
+	{section, key, type, offsetof(struct config, field), false, otherwise, min, max, choices, help, false}
 #define R(section, key, type, otherwise, min, max, choices, help) \
-	{section, #key, type, offsetof(struct config_rule, key), true, otherwise, min, max, choices, help}
+	{section, #key, type, offsetof(struct config_rule, key), true, otherwise, min, max, choices, help, false}
+/* A text, or a list of them, that is a secret. */
+#define S(section, key, type, help) \
+	{section, #key, type, offsetof(struct config_rule, key), true, "", 0, 0, NULL, help, true}
 
 const struct option config_options[] = {
 	C("server", "prefixes_2", prefixes_2, PREFIXES, "/iiif/2", 0, 0, NULL,
@@ -52,6 +56,8 @@ const struct option config_options[] = {
 
 	C("server", "role", role, CHOICE, "all", 0, 0, role_words,
 	  "What a process of the pool is for, by its group (scripts/supervisor.conf): all; images, never asking an origin; fetching from origins; telling how the pool is. Others' requests are 500."),
+	C("server", "sandbox", sandbox, CHOICE, "on", 0, 0, sandbox_words,
+	  "Whether processes give up, as they start, all that they do not need (README, \"What contains a broken decoder\"): as far as the kernel has it; not; or they do not start without."),
 	C("server", "metrics_file", metrics_file, FOLDER, "/run/lorikeet/metrics", 0, 0, NULL,
 	  "A small file that all processes share, for the counts of /metrics and the traces of crashes; \"\" for none."),
 
@@ -131,16 +137,16 @@ const struct option config_options[] = {
 	R("origin", max_original_bytes, UINT, "0", 0, MAX_BYTES, NULL,
 	  "Largest original that is fetched, in bytes; 0: as much as the cache may hold."),
 	R("origin", user, TEXT, "", 0, 0, NULL, "User name for basic authentication."),
-	R("origin", password, TEXT, "", 0, 0, NULL, "Its password."),
-	R("origin", bearer, TEXT, "", 0, 0, NULL, "Token for bearer authentication."),
+	S("origin", password, TEXT, "Its password."),
+	S("origin", bearer, TEXT, "Token for bearer authentication."),
 	R("origin", secret_file, FOLDER, "", 0, 0, NULL,
 	  "File whose only line is the secret: the secret key of S3, else the password if there is a user, else the bearer token."),
-	R("origin", headers, LIST, "", 0, 0, NULL, 
+	S("origin", headers, LIST,
 	  "Further request headers, as \"X-Token: abc\". Where they change, originals are fetched anew; not so where secrets do."),
 	R("origin", client_certificate, FOLDER, "", 0, 0, NULL, "PEM file of a client certificate."),
 	R("origin", client_key, FOLDER, "", 0, 0, NULL, "PEM file of its key."),
 	R("origin", ca_file, FOLDER, "", 0, 0, NULL, "PEM file of the authorities to trust instead of the system's."),
-	R("origin", proxy, TEXT, "", 0, 0, NULL, "URL of a proxy; what the environment says is ignored."),
+	S("origin", proxy, TEXT, "URL of a proxy; what the environment says is ignored."),
 	R("origin", allowed_hosts, LIST, "", 0, 0, NULL,
 	  "Hosts (or .domains, with all below them) that identifiers which are URLs may name. They must have public addresses."),
 	R("origin", forbidden, CHOICE, "403", 0, 0, forbidden_words,
@@ -154,8 +160,8 @@ const struct option config_options[] = {
 	R("s3", path_style, BOOL, "false", 0, 0, NULL, "The bucket is in the path, not in the host name."),
 	R("s3", access_key, TEXT, "", 0, 0, NULL,
 	  "Access key; \"\": by environment, shared file, or the role of container or machine."),
-	R("s3", secret_key, TEXT, "", 0, 0, NULL, "Its secret key; better a secret_file."),
-	R("s3", session_token, TEXT, "", 0, 0, NULL, "Its session token."),
+	S("s3", secret_key, TEXT, "Its secret key; better a secret_file."),
+	S("s3", session_token, TEXT, "Its session token."),
 	R("s3", profile, TEXT, "", 0, 0, NULL, "Profile in the shared credentials file."),
 	R("s3", anonymous, BOOL, "false", 0, 0, NULL, "Do not sign: the bucket is public."),
 
@@ -182,7 +188,7 @@ const struct option config_options[] = {
 	C("cache", "max_bytes", cache_max_bytes, UINT, "10737418240", 1048576, MAX_BYTES, NULL, "Bytes of all files in it."),
 	C("cache", "min_free_bytes", min_free_bytes, UINT, "1073741824", 0, MAX_BYTES, NULL, "Bytes to be left free on its volume."),
 	C("cache", "temporary", temporary, FOLDER, "/var/tmp/lorikeet", 0, 0, NULL,
-	  "Folder for originals while the cache cannot be used (full, read-only, not mounted). Made when it is needed."),
+	  "Folder for originals while the cache cannot be used (full, read-only, not mounted). Made where it is not there."),
 	C("cache", "temporary_bytes", temporary_bytes, UINT, "1073741824", 0, MAX_BYTES, NULL, "Bytes of all files in that."),
 	C("cache", "max_wait_ms", max_wait_ms, UINT, "10000", 10, 600000, NULL,
 	  "Longest time that a request waits for an origin; then it is 503, and the download goes on."),

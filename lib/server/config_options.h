@@ -23,6 +23,7 @@ struct option {
 	uint64_t min, max;
 	const char *const *choices;
 	const char *help;
+	bool is_secret;                /* its texts are noted (secrets.h) */
 };
 
 extern const struct option config_options[];

@@ -3,6 +3,7 @@
 #define SERVER_CONFIG_VALUES_H
 
 #include "../base/str.h"
+#include "secrets.h"
 
 /* What is configured. Lists are NULL-terminated arrays. */
 enum config_choice {
@@ -20,6 +21,7 @@ enum config_choice {
 	VALIDATOR_ETAG = 0, VALIDATOR_LAST_MODIFIED, VALIDATOR_SIZE,
 	VERIFY_AUTO = 0, VERIFY_YES, VERIFY_NO,
 	ROLE_ALL = 0, ROLE_WORKER, ROLE_FETCHER, ROLE_HEALTH,
+	SANDBOX_ON = 0, SANDBOX_OFF, SANDBOX_REQUIRE,
 	TAGS_NONE = 0, TAGS_SURROGATE_KEY, TAGS_CACHE_TAG,
 };
 
@@ -78,6 +80,7 @@ struct config {
 	const char *metrics_file;
 	int role;                    /* ROLE_* */
 	const char *drain_file;
+	int sandbox;                 /* SANDBOX_* */
 	/* limits */
 	uint64_t max_request_memory, max_source_pixels, workers, verifiers;   /* bytes, pixels; resolved, never 0 */
 	bool workers_are_said;       /* else workers is a guess */
@@ -100,6 +103,7 @@ struct config {
 	struct config_rule defaults;
 	struct config_rule *rules;
 	size_t n_rules;
+	struct secret *secrets;      /* every text of a secret option that was read, also where another replaced it */
 };
 
 #endif

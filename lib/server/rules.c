@@ -37,6 +37,12 @@ static bool has_nameless_secret(const struct config_rule *r)
 	return *r->bearer || (*r->password && !*r->user);
 }
 
+static void add_line(struct hasher *h, const char *text)
+{
+	hasher_add(h, text, strlen(text));
+	hasher_add(h, "\n", 1);
+}
+
 /*
  * As whom an origin is asked, and with which limits: rules that ask otherwise must not share what they get.
  *
@@ -46,35 +52,34 @@ static bool has_nameless_secret(const struct config_rule *r)
  */
 static const char *account_of(struct arena *a, const struct config_rule *r)
 {
-	struct buf *b = buf_open(a, 1 << 20);
 	bool is_signed = r->type == SOURCE_S3 && !r->anonymous, is_own = has_nameless_secret(r);
 	const char *const texts[] = {
 		r->user, r->secret_file, r->client_certificate, r->access_key, r->profile, is_signed ? "signed" : "",
 		is_own ? "own" : "", is_own ? r->prefix : "", is_own ? r->pattern : "",
 	};
-	char hash[33];
-	bool any = false;
+	/* No text in between that would have to be wiped: headers may be secrets. */
+	struct hasher *h = hasher_open(HASH_SHA256);
+	char hash[65];
+	bool any = *r->headers != NULL;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-		buf_printf(b, "%s\n", texts[i]);
+		add_line(h, texts[i]);
 		any |= *texts[i] != '\0';
 	}
-	for (const char **h = r->headers; *h; h++) {
-		buf_printf(b, "%s\n", *h);
-		any = true;
-	}
+	for (const char **line = r->headers; *line; line++)
+		add_line(h, *line);
 	/* Hosts by identifier are guarded, and more is asked of originals that have a limit or a sum. */
 	if (*r->allowed_hosts || r->max_original_bytes || r->etag_is_md5) {
-		buf_printf(b, "%d %llu %d\n", *r->allowed_hosts != NULL, (unsigned long long)r->max_original_bytes,
-			   r->etag_is_md5);
+		add_line(h, arena_printf(a, "%d %llu %d", *r->allowed_hosts != NULL,
+					 (unsigned long long)r->max_original_bytes, r->etag_is_md5));
 		any = true;
 	}
-	if (!any)
-		return "";
-	hash_hex(buf_view(b), hash);
-	return arena_strndup(a, hash, 32);
+	hasher_close_hex(h, hash);
+	return any ? arena_strndup(a, hash, 32) : "";
 }
 
-static bool fill_http(struct arena *a, const struct config_rule *r, struct http_options *h, struct error *err)
+/* fetches: this process asks origins, and needs their secrets. */
+static bool fill_http(struct arena *a, const struct config_rule *r, bool fetches, struct http_options *h,
+		      struct error *err)
 {
 	*h = (struct http_options){
 		.connect_ms = (int64_t)r->connect_timeout_ms,
@@ -104,7 +109,7 @@ static bool fill_http(struct arena *a, const struct config_rule *r, struct http_
 		h->sign_with = s3_signer_open(a, o);
 		return true;
 	}
-	return !*r->secret_file || read_secret(a, r->secret_file, *r->user ? &h->password : &h->bearer, err);
+	return !*r->secret_file || !fetches || read_secret(a, r->secret_file, *r->user ? &h->password : &h->bearer, err);
 }
 
 static bool fill_template(struct arena *a, const struct config_rule *r, struct resolver_rule *rule, struct error *err)
@@ -121,7 +126,8 @@ static bool fill_template(struct arena *a, const struct config_rule *r, struct r
 	return rule->template != NULL;
 }
 
-static bool make_rule(struct arena *a, const struct config_rule *r, struct resolver_rule *rule, struct error *err)
+static bool make_rule(struct arena *a, const struct config_rule *r, bool fetches, struct resolver_rule *rule,
+		      struct error *err)
 {
 	struct limits ignored = {0};
 	*rule = (struct resolver_rule){
@@ -141,7 +147,7 @@ static bool make_rule(struct arena *a, const struct config_rule *r, struct resol
 	rule->verify = config_rule_verifies(r);
 	if (!fill_template(a, r, rule, err))
 		return wrong(r, "", err);
-	if (rule->type != RULE_FILE && !fill_http(a, r, &rule->http, err))
+	if (rule->type != RULE_FILE && !fill_http(a, r, fetches, &rule->http, err))
 		return wrong(r, "secret_file: ", err);
 	rule->http.guarded = rule->template && template_is_open(rule->template);
 	if (rule->http.guarded && !*r->allowed_hosts)
@@ -155,7 +161,7 @@ struct resolver_rule *rules_make(struct arena *a, const struct config *c, struct
 {
 	struct resolver_rule *rules = arena_array(a, struct resolver_rule, c->n_rules);
 	for (size_t i = 0; i < c->n_rules; i++)
-		if (!make_rule(a, &c->rules[i], &rules[i], err))
+		if (!make_rule(a, &c->rules[i], config_role_fetches(c), &rules[i], err))
 			return NULL;
 	return rules;
 }

@@ -327,7 +327,7 @@ bool cache_purge(struct cache *c, const struct original *o)
 	bool ok = true, any = false;
 	for (int i = 0; i < 2; i++) {
 		struct store *s = stores[i];
-		if (!*s->folder || (s->temporary && access(s->folder, F_OK) < 0))
+		if (!*s->folder || (s->temporary && !store_is_marked(s)))
 			continue;
 		bool ready = store_ready(s, false);
 		any = true;

@@ -287,7 +287,7 @@ static enum index_result start(struct cache_index *x)
 	if (code == SQLITE_OK && format != 0 && format != FORMAT)
 		return INDEX_STRANGE;
 	if (code == SQLITE_OK)
-		code = sqlite3_exec(x->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=16777216;"
+		code = sqlite3_exec(x->db, "PRAGMA temp_store=MEMORY; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=16777216;"
 					   "PRAGMA cell_size_check=1", NULL, NULL, NULL);
 	enum index_result r = judge(x, code);
 	return r == INDEX_OK && format != FORMAT ? make_tables(x) : r;

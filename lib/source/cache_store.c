@@ -362,6 +362,13 @@ static bool can_be_written_again(struct store *s)
 	return faccessat(s->fd, ".", W_OK, 0) == 0;
 }
 
+bool store_is_marked(const struct store *s)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof path, "%s/" MARKER, s->folder);
+	return access(path, F_OK) == 0;
+}
+
 bool store_ready(struct store *s, bool make)
 {
 	if (!*s->folder)
@@ -385,7 +392,7 @@ bool store_ready(struct store *s, bool make)
 		store_close(s);
 	else if (clock_us() < s->again_us && !make)
 		return false;
-	if (s->temporary && !make && access(s->folder, F_OK) < 0)
+	if (s->temporary && !make && !store_is_marked(s))
 		return false;
 	return open_folder(s, make);
 }

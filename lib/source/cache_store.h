@@ -27,6 +27,8 @@ struct store {
  * temporary one. A new index alone leaves the folder open, and with it this process's locks. */
 bool store_ready(struct store *s, bool make);
 void store_close(struct store *s);
+/* Whether there is a cache in it: an empty folder may have been made for a temporary one. */
+bool store_is_marked(const struct store *s);
 /* What could not be used a moment ago is tried at the next use, not in a second. */
 void store_look_again(struct store *s);
 

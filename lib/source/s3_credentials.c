@@ -137,14 +137,26 @@ static enum outcome from_environment(struct s3_credentials *c, struct found *f, 
 	return FOUND;
 }
 
+static const char *shared_file(struct arena *a)
+{
+	const char *file = env("AWS_SHARED_CREDENTIALS_FILE");
+	return *file || !*env("HOME") ? file : arena_printf(a, "%s/.aws/credentials", env("HOME"));
+}
+
+void s3_credentials_files(struct arena *a, const char *files[S3_FILES])
+{
+	files[0] = shared_file(a);
+	files[1] = env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+}
+
 /* A profile that was asked for by name is not replaced by another source. */
 static enum outcome from_shared_file(struct s3_credentials *c, struct found *f, struct error *err)
 {
 	const char *named = given(c->options->profile) ? c->options->profile : env("AWS_PROFILE");
-	const char *profile = *named ? named : "default", *file = env("AWS_SHARED_CREDENTIALS_FILE");
-	if (!*file && !*env("HOME"))
+	const char *profile = *named ? named : "default", *file = shared_file(f->arena);
+	if (!*file)
 		return ELSEWHERE;
-	f->file = *file ? file : arena_printf(f->arena, "%s/.aws/credentials", env("HOME"));
+	f->file = file;
 	f->stamp = stamp_of(f->file);
 	struct str text;
 	if (read_text(f->arena, f->file, &text) && s3_profile_find(f->arena, text, str_of(profile), &f->keys))

@@ -39,6 +39,10 @@ struct s3_credentials;
 struct s3_credentials *s3_credentials_open(struct arena *a, const struct s3_options *options,
 					   const struct s3_world *world);
 
+/* The files named by the environment that keys may come from: at most as many paths, "" for none. */
+#define S3_FILES 2
+void s3_credentials_files(struct arena *a, const char *files[S3_FILES]);
+
 /* Keys that are valid now; the texts live until the next call. Else 403 REASON_DENIED if nothing has any, 502
  * REASON_ORIGIN if what should have them does not give them now. `why` never has a secret. */
 bool s3_credentials_get(struct s3_credentials *c, struct s3_keys *keys, struct error *err);

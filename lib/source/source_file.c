@@ -138,13 +138,18 @@ static int open_checked(int root, const char *path, const struct file_options *o
 		if (o->symlinks == FILE_SYMLINKS_NO)
 			return open_walking(root, path);
 	}
-	int fd = openat(root, path, OPEN_FLAGS);
-	if (fd >= 0 && !is_allowed(fd, o, follow)) {
-		close(fd);
-		errno = EXDEV;
-		return -1;
+	int fd = openat(root, path, OPEN_FLAGS), why = errno;
+	/* Where nothing outside may be opened it is asked without reading whether this is why. */
+	int place = fd < 0 && why == EACCES ? openat(root, path, O_PATH | O_CLOEXEC) : fd;
+	if (place < 0 || is_allowed(place, o, follow)) {
+		if (place != fd)
+			close(place);
+		errno = why;
+		return fd;
 	}
-	return fd;
+	close(place);
+	errno = EXDEV;
+	return -1;
 }
 
 static bool open_failed(int why, struct str path, struct error *err)

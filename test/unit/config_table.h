@@ -43,6 +43,7 @@ static const struct option options[] = {
 	C("server", "start_page", BOOL, start_page, "false", "true", ANY),
 	C("server", "server_timing", BOOL, server_timing, "false", "true", ANY),
 	C("server", "role", CHOICE, role, "all", "worker", WORDS("all", "worker", "fetcher", "health")),
+	C("server", "sandbox", CHOICE, sandbox, "on", "off", WORDS("on", "off", "require")),
 	C("server", "metrics_file", TEXT, metrics_file, "/run/lorikeet/metrics", "/srv/x", ANY),
 	C("server", "drain_file", TEXT, drain_file, "/run/lorikeet/drain", "/srv/x", ANY),
 	R("limits", max_area, UINT, "100000000", "7", 0, UINT64_MAX, NULL),
