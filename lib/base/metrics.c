@@ -66,9 +66,10 @@ static struct {
 static struct {
 	int fd;
 	struct board *board;            /* NULL without a file */
+	bool is_reader;
 	struct slot *slot;
 	struct trace *trace;
-} here = {-1, NULL, &mine.slot, &mine.trace};
+} here = {-1, NULL, false, &mine.slot, &mine.trace};
 
 static bool unusable(struct error *err, const char *path, const char *why)
 {
@@ -176,6 +177,7 @@ static void leave(void)
 		close(here.fd);
 	here.fd = -1;
 	here.board = NULL;
+	here.is_reader = false;
 	here.slot = &mine.slot;
 	here.trace = &mine.trace;
 }
@@ -196,14 +198,15 @@ static bool grow(int fd, struct stat *st)
 }
 
 /* A new file is all zeros, and whoever comes first writes the magic. */
-static bool has_magic(struct board *board)
+static bool has_magic(struct board *board, bool make)
 {
 	uint64_t zero = 0;
-	atomic_compare_exchange_strong(&board->magic, &zero, MAGIC);
+	if (make)
+		atomic_compare_exchange_strong(&board->magic, &zero, MAGIC);
 	return atomic_load(&board->magic) == MAGIC;
 }
 
-static bool map(const char *path, struct error *err)
+static bool map(const char *path, bool make, struct error *err)
 {
 	char name[PATH_MAX];
 	struct stat st;
@@ -212,27 +215,28 @@ static bool map(const char *path, struct error *err)
 	if (snprintf(name, sizeof name, "%s.%d", path, LAYOUT) >= (int)sizeof name)
 		return unusable(err, path, strerror(ENAMETOOLONG));
 	/* O_NONBLOCK: a pipe that lies there must not hold us up. */
-	here.fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0660);
+	int how = make ? O_RDWR | O_CREAT : O_RDONLY;
+	here.fd = open(name, how | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0660);
 	if (here.fd < 0 || fstat(here.fd, &st) < 0)
 		return unusable(err, name, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return unusable(err, name, "not a regular file");
-	if (!grow(here.fd, &st))
+	if (make && !grow(here.fd, &st))
 		return unusable(err, name, strerror(errno));
 	if (st.st_size != sizeof *here.board)
 		return unusable(err, name, "not such a file: its size is wrong");
 
-	void *at = mmap(NULL, sizeof *here.board, PROT_READ | PROT_WRITE, MAP_SHARED, here.fd, 0);
+	void *at = mmap(NULL, sizeof *here.board, make ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, here.fd, 0);
 	if (at == MAP_FAILED)
 		return unusable(err, name, strerror(errno));
 	here.board = at;
-	return has_magic(here.board) || unusable(err, name, "not such a file: its first bytes are wrong");
+	return has_magic(here.board, make) || unusable(err, name, "not such a file: its first bytes are wrong");
 }
 
-/* Whether its last owner is gone. */
+/* Whether its last owner is gone; nobody may say so of the living, and a reader need not. */
 static bool is_dead(size_t i)
 {
-	return here.board && slot_at(i) != here.slot && !is_locked(i);
+	return here.board && !here.is_reader && slot_at(i) != here.slot && !is_locked(i);
 }
 
 /* Whether the process that set this mark is gone and nobody else has taken its mark away. */
@@ -318,7 +322,7 @@ static void clear_dead_fetches(void)
 bool metrics_open(const char *path, const char *group, struct error *err)
 {
 	leave();
-	bool ok = map(path, err) && (take_slot(group, false) || take_slot(group, true) ||
+	bool ok = map(path, true, err) && (take_slot(group, false) || take_slot(group, true) ||
 					   unusable(err, path, "no free slot, no room for one, or locks do not work there"));
 	if (ok) {
 		clear_dead_fetches();
@@ -328,6 +332,15 @@ bool metrics_open(const char *path, const char *group, struct error *err)
 	snprintf(mine.slot.group, sizeof mine.slot.group, "%s", group);
 	count(&mine.slot, METRIC_STARTS);
 	return false;
+}
+
+bool metrics_read(const char *path, struct error *err)
+{
+	leave();
+	here.is_reader = map(path, false, err);
+	if (!here.is_reader)
+		leave();
+	return here.is_reader;
 }
 
 void metrics_add(size_t counter, uint64_t n)
@@ -360,7 +373,7 @@ void metrics_busy(enum busy busy)
 static uint64_t show_busy_us(struct slot *s, uint64_t word)
 {
 	uint64_t us = busy_us(word), seen = atomic_load(&s->seen_us);
-	while (us > seen && !atomic_compare_exchange_weak(&s->seen_us, &seen, us))
+	while (!here.is_reader && us > seen && !atomic_compare_exchange_weak(&s->seen_us, &seen, us))
 		;
 	return us > seen ? us : seen;
 }

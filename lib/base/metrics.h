@@ -69,6 +69,9 @@ enum metric {
  * the counters work all the same. A file or slot of before is given up, as if the process had ended well. */
 bool metrics_open(const char *path, const char *group, struct error *err);
 
+/* Opens the file of others to read it, without making it or taking a slot; adding and marking then stay private. */
+bool metrics_read(const char *path, struct error *err);
+
 /* Both take an enum metric or the place of a labelled counter, below METRICS_COUNTERS. */
 void metrics_add(size_t counter, uint64_t n);
 uint64_t metrics_sum(size_t counter);          /* over all slots */

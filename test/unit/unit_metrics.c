@@ -189,6 +189,16 @@ static void counts_outlive_their_process(void **state)
 	struct stat st;
 	assert_int_equal(stat(file, &st), 0);
 	assert_int_equal(st.st_mode & 0117, 0);
+
+	/* Who only reads changes nothing, not even in what he sees. */
+	struct error err;
+	assert_true(metrics_read(path, &err));
+	metrics_add(METRIC_CACHE_HITS, 1);
+	metrics_mark(MARK_DECODE, 1, 1);
+	assert_int_equal(metrics_sum(METRIC_CACHE_HITS), 3 + (UINT64_C(1) << 40));
+	assert_int_equal(metrics_marked(MARK_DECODE, 0), 0);
+	assert_int_equal(crashes(0).n, 0);
+	assert_false(metrics_read("/nowhere/at/all", &err));
 }
 
 static void a_killed_decoder_is_found_once(void **state)
