@@ -12,6 +12,7 @@
 #include "pool_commands.h"
 #include "worker.h"
 
+#define LOG_REPEAT_S 60
 #define DEFAULT_CONFIG "/etc/lorikeet/lorikeet.conf"
 
 extern char **environ;
@@ -104,7 +105,7 @@ static int run(struct arena *a, const char *config_file, int n, char *const word
 		config->role = ROLE_ALL;
 	if (strcmp(command, "ping") == 0)
 		return command_ping(config, n - 1, words + 1);
-	log_start(&(struct log_options){.fd = 2, .json = config->log_format == LOG_JSON});
+	log_start(&(struct log_options){.fd = 2, .json = config->log_format == LOG_JSON, .repeat_s = LOG_REPEAT_S});
 	const struct service *service = service_open(a, config, &err);
 	if (!service)
 		return complain(&err);

@@ -356,6 +356,7 @@ int worker_run(struct arena *a, const struct config *config, const struct servic
 		if (accepted >= 0) {
 			serve(&request, config, service);
 			served++;
+			log_repeated(false);
 			/* Also one that the web server would keep: it would be waited for in vain. */
 			FCGX_Free(&request, 1);
 		} else if (accepted != -EAGAIN) {
@@ -364,6 +365,7 @@ int worker_run(struct arena *a, const struct config *config, const struct servic
 			return 1;
 		}
 	}
+	log_repeated(true);
 	metrics_end(stopping ? METRIC_STOPPED : METRIC_RETIRED);
 	return 0;
 }

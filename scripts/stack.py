@@ -274,9 +274,11 @@ class Stack:
     # --- processes ---
 
     def spawn(self, command):
-        """It gets SIGTERM when the thread that started it ends: start stacks from the main thread."""
+        """It gets SIGTERM when the thread that started it ends: start stacks from the main thread. What it says itself goes
+        beside the logs' folder, as systemd takes it elsewhere: supervisord ends where it cannot even say that a log's disk
+        is full."""
         return subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *command], cwd="/", stdin=subprocess.DEVNULL,
-                                stdout=open(self.folder / "log" / "console.log", "ab"), stderr=subprocess.STDOUT,
+                                stdout=open(self.folder / "console.log", "ab"), stderr=subprocess.STDOUT,
                                 start_new_session=True)
 
     def start_pool(self):
@@ -304,7 +306,7 @@ class Stack:
         return True
 
     def last_words(self):
-        logs = ("console.log", "nginx-error.log", "supervisord.log", "lorikeet-a.log")
+        logs = ("../console.log", "nginx-error.log", "supervisord.log", "lorikeet-a.log")
         return "".join(f"--- {name}\n{self.log(name)[-1500:]}\n" for name in logs if self.log(name))
 
     def status(self, path):

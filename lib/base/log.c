@@ -19,7 +19,19 @@
 /* Fields with a limit up to this may use the reserve. */
 #define SHORT_BYTES 64
 
+/* So many different events may repeat at a time. */
+#define EVENTS 8
+#define EVENT_BYTES 1024
+
 static struct log_options options = {.fd = 2};
+
+static struct event {
+	char text[EVENT_BYTES];
+	const char *level;
+	uint64_t repeated;
+	time_t since;
+} events[EVENTS];
+static size_t next_event, n_repeating;
 static uint64_t dropped_unsaid;
 
 static void wake(int signal)
@@ -216,15 +228,70 @@ void log_line_write(struct log_line *l)
 	}
 }
 
-void log_event(const char *level, const char *format, ...)
+static time_t seconds(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec;
+}
+
+static void write_event(const char *level, const char *text, uint64_t repeated)
 {
 	struct log_line line;
-	char text[1024];
+	log_line_open(&line, level);
+	log_text(&line, "msg", str_of(text), 0);
+	if (repeated)
+		log_number(&line, "repeated", (int64_t)repeated);
+	log_line_write(&line);
+}
+
+/* The next one of its kind is written again. */
+static void forget(struct event *e)
+{
+	if (e->repeated) {
+		n_repeating--;
+		write_event(e->level, e->text, e->repeated);
+	}
+	*e->text = '\0';
+	e->repeated = 0;
+}
+
+void log_repeated(bool all)
+{
+	time_t now = n_repeating ? seconds() : 0;
+	for (size_t i = 0; n_repeating && i < EVENTS; i++)
+		if (events[i].repeated && (all || now - events[i].since >= options.repeat_s))
+			forget(&events[i]);
+}
+
+static struct event *find_event(const char *level, const char *text)
+{
+	for (size_t i = 0; i < EVENTS; i++)
+		if (strcmp(events[i].text, text) == 0 && strcmp(events[i].level, level) == 0)
+			return &events[i];
+	return NULL;
+}
+
+void log_event(const char *level, const char *format, ...)
+{
+	char text[EVENT_BYTES];
 	va_list args;
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	log_line_open(&line, level);
-	log_text(&line, "msg", str_of(text), 0);
-	log_line_write(&line);
+
+	time_t now = seconds();
+	struct event *e = *text ? find_event(level, text) : NULL;
+	if (e && now - e->since < options.repeat_s) {
+		n_repeating += !e->repeated;
+		e->repeated++;
+		return;
+	}
+	if (!e)
+		e = &events[next_event++ % EVENTS];
+	forget(e);
+	write_event(level, text, 0);
+	memcpy(e->text, text, sizeof text);
+	e->level = level;
+	e->since = now;
 }

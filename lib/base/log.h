@@ -21,6 +21,7 @@
 struct log_options {
 	int fd;              /* where lines go, normally 2 */
 	bool json;
+	int repeat_s;        /* within so many seconds equal events are counted; 0: all are written */
 };
 
 struct log_line {
@@ -40,7 +41,13 @@ void log_number(struct log_line *line, const char *key, int64_t value);
 void log_ms(struct log_line *line, const char *key, int64_t microseconds);   /* as 12.345 */
 void log_line_write(struct log_line *line);
 
-/* A line of its own for events that belong to no request: level, msg=TEXT. */
+/*
+ * A line of its own for events that belong to no request: level (a literal), msg=TEXT. What comes again within repeat_s is
+ * only counted; when they have passed, one more line tells how often: repeated=N.
+ */
 void log_event(const char *level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Writes those lines when they are due, or, before the process ends, all. Costs nothing where nothing repeats. */
+void log_repeated(bool all);
 
 #endif

@@ -256,4 +256,4 @@ def test_workers_retire_when_old_enough_without_a_loss(young):
     wait_for("new workers", 10, lambda: len(young.worker_pids()) == 2)
     assert not set(young.first) & set(young.worker_pids())
     counts = ask_socket(young.socket("a"), LORIKEET_METRICS="1").decode()
-    assert re.search(r'worker_ends_total{group="a",kind="retired"} [1-9]', counts) and counts.count('kind="killed"} 0\n') == 4
+    assert re.search(r'worker_ends_total{group="a",kind="retired"} [1-9]', counts) and counts.count('kind="killed"} 0\n') == 5

@@ -322,6 +322,69 @@ static void one_write_a_line(void **state)
 	stop();
 }
 
+static void must_be(const char *end)
+{
+	const char *line = received();
+	assert_true(strlen(line) > strlen(end));
+	assert_string_equal(line + strlen(line) - strlen(end), end);
+}
+
+static void must_be_silent(void)
+{
+	char more;
+	assert_int_equal(recv(ends[1], &more, 1, MSG_DONTWAIT), -1);
+}
+
+static void say(const char *level, const char *text, int times)
+{
+	for (int i = 0; i < times; i++)
+		log_event(level, "%s", text);
+}
+
+static void repeated_events_are_counted(void **state)
+{
+	(void)state;
+	start(false);
+	log_start(&(struct log_options){.fd = ends[0], .repeat_s = 3});
+	say("warn", "full", 1);
+	must_be("level=warn msg=full");
+	say("warn", "full", 3);
+	must_be_silent();
+	say("info", "full", 1);
+	must_be("level=info msg=full");
+	say("warn", "empty", 1);
+	must_be("level=warn msg=empty");
+	say("warn", "empty", 2);
+	log_repeated(false);
+	must_be_silent();
+	sleep(4);
+	log_repeated(false);
+	must_be("level=warn msg=full repeated=3");
+	must_be("level=warn msg=empty repeated=2");
+	log_repeated(true);
+	must_be_silent();
+
+	say("warn", "full", 1);
+	must_be("level=warn msg=full");
+	say("warn", "full", 2);
+	log_repeated(true);
+	must_be("level=warn msg=full repeated=2");
+	must_be_silent();
+	/* Too many others: what was counted is not lost. */
+	say("warn", "full", 1);
+	must_be("level=warn msg=full");
+	say("warn", "full", 5);
+	for (char c = 'a'; c < 'h'; c++) {
+		say("warn", (char[]){c, '\0'}, 1);
+		received();
+	}
+	must_be_silent();
+	say("warn", "h", 1);
+	must_be("level=warn msg=full repeated=5");
+	must_be("level=warn msg=h");
+	stop();
+}
+
 /* What a pipe has in it, up to the end of the buffer. */
 static size_t drain(int fd, char *to, size_t size)
 {
@@ -397,6 +460,7 @@ int main(void)
 		cmocka_unit_test(long_texts_keep_the_shape),
 		cmocka_unit_test(many_fields_keep_the_shape),
 		cmocka_unit_test(one_write_a_line),
+		cmocka_unit_test(repeated_events_are_counted),
 		cmocka_unit_test(a_full_pipe_drops_and_counts),
 		cmocka_unit_test(a_closed_descriptor_counts_too),
 	};
