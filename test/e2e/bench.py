@@ -23,7 +23,7 @@ class Served:
 
     def __enter__(self):
         self.stack.start()
-        self.client = Client(self.stack.port, timeout=100)
+        self.client = Client(self.stack.port, self.stack.address, timeout=100)
         return self
 
     def __exit__(self, *_):

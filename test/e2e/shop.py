@@ -32,7 +32,8 @@ def give_to_worker(path):
 class Shop(Served):
     """rules and cache (options of that section) as the configuration has them; folder is made."""
 
-    def __init__(self, folder, binary, rules, cache=None, changes=None, fetchers=2, workers=2, make_cache=True, env=None, **sections):
+    def __init__(self, folder, binary, rules, cache=None, changes=None, fetchers=2, workers=2, make_cache=True, env=None,
+                 address="127.0.0.1", **sections):
         folder.mkdir()
         folder.chmod(0o755)
         self.folder, self.binary = folder, binary
@@ -44,7 +45,7 @@ class Shop(Served):
         if make_cache:
             self.make_cache()
         self.stack = Stack(folder / "s", binary, self.config, workers=workers, fetchers=fetchers,
-                           nginx_conf=sample(folder, changes or {}), worker_env=env)
+                           nginx_conf=sample(folder, changes or {}), worker_env=env, address=address)
 
     def make_cache(self):
         self.cache.mkdir(exist_ok=True)
