@@ -233,10 +233,12 @@ static bool map(const char *path, bool make, struct error *err)
 	return has_magic(here.board, make) || unusable(err, name, "not such a file: its first bytes are wrong");
 }
 
-/* Whether its last owner is gone; nobody may say so of the living, and a reader need not. */
+/* Whether its last owner is gone, or going: its lock may outlive its connections for a moment, and whoever gets the same
+ * request then must know. A reader need not say so of the living. */
 static bool is_dead(size_t i)
 {
-	return here.board && !here.is_reader && slot_at(i) != here.slot && !is_locked(i);
+	return here.board && !here.is_reader && slot_at(i) != here.slot &&
+	       (atomic_load(&trace_at(i)->signalled) || !is_locked(i));
 }
 
 /* Whether the process that set this mark is gone and nobody else has taken its mark away. */

@@ -239,6 +239,34 @@ static void a_bug_is_certain(void **state)
 	assert_false(crashes(7).certain);
 }
 
+/* Its lock is still there, as for a moment while the kernel takes a process apart: here a child of it has that. */
+static void a_bug_is_known_at_once(void **state)
+{
+	int gate[2];
+	char c;
+	(void)state;
+	open_it();
+	assert_int_equal(pipe(gate), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct error err;
+		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+		close(gate[1]);
+		metrics_open(path, "", &err);
+		metrics_watch_signals();
+		decode(42);
+		if (fork() == 0)
+			_exit((int)read(gate[0], &c, 1));
+		abort();
+	}
+	close(gate[0]);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(crashes(42).n, !SANITIZED);
+	assert_int_equal(metrics_sum(METRIC_DECODE_CRASHES), !SANITIZED);
+	close(gate[1]);
+}
+
 /* Also while new processes take slots. */
 static void traces_survive_new_owners(void **state)
 {
@@ -698,6 +726,7 @@ int main(void)
 		with_file(counts_outlive_their_process),
 		with_file(a_killed_decoder_is_found_once),
 		with_file(a_bug_is_certain),
+		with_file(a_bug_is_known_at_once),
 		with_file(traces_survive_new_owners),
 		with_file(fetches_are_counted_by_host),
 		with_file(many_at_once_lose_nothing),
