@@ -388,7 +388,7 @@ void metrics_look(size_t i, struct metrics_slot *out)
 	memcpy(out->group, s->group, sizeof out->group);
 	out->group[sizeof out->group - 1] = '\0';
 	out->is_live = s == here.slot || (state_of(atomic_load(&s->life)) && is_locked(i));
-	out->pid = (pid_t)atomic_load(&s->pid);
+	out->pid = s == here.slot ? getpid() : (pid_t)atomic_load(&s->pid);
 	uint64_t word = atomic_load(&s->busy);
 	out->busy = busy_of(word);
 	out->busy_us = show_busy_us(s, word);

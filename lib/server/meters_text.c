@@ -96,7 +96,8 @@ static struct group *group_of(struct pool *p, const char *socket)
 	return g;
 }
 
-/* What is the process's alone, so that a sum over processes counts nothing twice. False: it may not be seen. */
+/* What is the process's alone, so that a sum over processes counts nothing twice: 0 of one that is gone meanwhile. False:
+ * it may not be seen. */
 static bool read_memory(pid_t pid, uint64_t *bytes)
 {
 	char name[40], text[120] = "";

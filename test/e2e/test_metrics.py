@@ -337,5 +337,6 @@ def test_without_a_file_there_are_the_counts_of_one_process(scratch, binary):
         ask_socket(alone.stack.socket("a"), "/iiif/3/a.png/full/10,/0/default.jpg")
         seen = alone.scrape("a")
         assert seen[requests(3, "2xx", "jpg", "planes")] == 1 and alone.scrape("b")[requests(3, "2xx", "jpg", "planes")] == 0
+        assert seen['worker_memory_bytes{group="a"}'] > MB
         assert seen.sum("workers") == 1 and seen['queue_max_connections{group="a"}'] == 1024
         assert check(seen.text).stderr == ""

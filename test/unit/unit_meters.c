@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Labels, buckets and the text of /metrics (lib/server/meters.h, meters_text.h). */
+#include <arpa/inet.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -334,6 +335,16 @@ static void sockets_have_names(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&abstract, sizeof abstract), 0);
 	backlog_name(fd, got);
 	assert_string_equal(got, "");
+	close(fd);
+
+	char wanted[BACKLOG_NAME_BYTES];
+	struct sockaddr_in inet = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof inet;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&inet, n) || getsockname(fd, (struct sockaddr *)&inet, &n), 0);
+	snprintf(wanted, sizeof wanted, "127.0.0.1:%d", ntohs(inet.sin_port));
+	backlog_name(fd, got);
+	assert_string_equal(got, wanted);
 	close(fd);
 }
 
