@@ -9,12 +9,12 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
 
 #include "base/backlog.h"
-#include "base/clock.h"
 #include "server/meters.h"
 #include "server/meters_text.h"
 
@@ -457,6 +457,14 @@ static void busy_time_never_goes_back(void **state)
 
 /* --- what it costs: printed, not judged --- */
 
+/* Of the processor, as others use it too. */
+static double cpu_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
 static void what_a_request_costs(void **state)
 {
 	struct reply reply = reply_of(3, REQUEST_IMAGE, FORMAT_JPG, 200, PATH_PLANES);
@@ -464,7 +472,7 @@ static void what_a_request_costs(void **state)
 	(void)state;
 	for (size_t i = 0; i < STAGES; i++)
 		reply.stage_us[i] = i == STAGE_FETCH ? 0 : (int64_t)(90 << i);
-	int64_t began = clock_us();
+	double began = cpu_us();
 	for (int i = 0; i < n; i++) {
 		metrics_busy(BUSY_ANSWERING);
 		meters_answer(&reply, 8000);
@@ -472,8 +480,8 @@ static void what_a_request_costs(void **state)
 		meters_stages(&reply);
 		metrics_busy(BUSY_NOT);
 	}
-	int64_t took = clock_us() - began;
-	print_message("a request's counts: %.0f ns\n", (double)took * 1000 / n);
+	double took = cpu_us() - began;
+	print_message("a request's counts: %.0f ns\n", took * 1000 / n);
 	must_be("request_seconds_count", n);
 }
 
@@ -484,14 +492,14 @@ static void what_a_scrape_costs(void **state)
 	(void)state;
 	for (size_t i = 0; i < LENGTH(children); i++)
 		children[i] = start(i % 2 ? "/run/b.sock" : "/run/fetch.sock", be_idle);
-	int64_t began = clock_us();
+	double began = cpu_us();
 	for (int i = 0; i < n; i++) {
 		struct arena *a = arena_open();
 		scrape_of(a, config());
 		arena_close(a);
 	}
-	int64_t took = clock_us() - began;
-	print_message("a scrape of %zu slots: %.2f ms\n", metrics_slots(), (double)took / 1000 / n);
+	double took = cpu_us() - began;
+	print_message("a scrape of %zu slots: %.2f ms\n", metrics_slots(), took / 1000 / n);
 	assert_int_equal(metrics_slots(), 64);
 	for (size_t i = 0; i < LENGTH(children); i++)
 		end(children[i]);
