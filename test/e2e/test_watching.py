@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What an operator sees: mtail counts nginx's access log."""
+"""What an operator sees: mtail counts nginx's access log, a real Prometheus asks as scripts/prometheus.yml says, and has all
+that the rules and the dashboard ask it for.
+"""
 import http.client
+import json
 import os
 import re
 import shutil
@@ -8,17 +11,30 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.parse
 from collections import Counter
 
 import pytest
+import yaml
 from shop import Shop, rule
-from stack import REPO, end_within, free_port, wait_for
+from stack import REPO, end_within, free_port, render, wait_for
 
 PROGRAM = REPO / "scripts/nginx.mtail"
+RULES = REPO / "scripts/prometheus-rules.yml"
+DASHBOARD = REPO / "scripts/grafana-dashboard.json"
 TILE = "/iiif/3/E.jpg/0,0,60,60/50,/0/default.jpg"
 # Another reading of log_format lorikeet than nginx.mtail's.
 LINE = re.compile(r'.* "(?P<request>[^"]*)" (?P<status>\d+) (?P<bytes>\d+) cache=(?P<cache>[^ ]+) time=(?P<time>[^ ]+) '
                   r'upstream=(?P<upstream>.*) connect=.* tries=.* id=\w+ referer="[^"]*" agent="[^"]*"$')
+
+# Of prometheus-node-exporter 1.5 and prometheus-nginx-exporter 0.11, as they showed them.
+FOREIGN = set("""
+    node_cpu_seconds_total node_memory_MemAvailable_bytes node_memory_MemTotal_bytes node_filesystem_avail_bytes
+    node_filesystem_size_bytes node_filesystem_files node_filesystem_files_free node_filesystem_readonly
+    node_disk_io_time_seconds_total node_network_transmit_bytes_total node_network_receive_bytes_total
+    nginx_connections_active nginx_connections_waiting nginx_connections_writing
+""".split())
+OWN = {"up", "ALERTS"}           # Prometheus's
 
 
 def ask(port, path):
@@ -29,6 +45,12 @@ def ask(port, path):
         return reply.status, reply.read().decode()
     finally:
         connection.close()
+
+
+def query(port, expression):
+    status, body = ask(port, "/api/v1/query?" + urllib.parse.urlencode({"query": expression}))
+    assert status == 200, body
+    return json.loads(body)["data"]["result"]
 
 
 def is_listening(process, port):
@@ -166,3 +188,114 @@ def test_lines_of_other_logs(folder):
              '192.0.2.1 [2026-11-24T10:00:00+00:00] https://a.org "GET /a HTTP/2.0" 200 9 cache=MISS time=0.1',
              'x "a" 500 9 cache=MISS time=0.100 upstream=0.100 connect=-']
     assert sum(once(folder, lines).values()) == 0
+
+
+# --- Prometheus with the shipped files ---
+
+@pytest.fixture(scope="module")
+def prometheus(busy_day, scratch):
+    """Its port, when it has asked all that is there twice."""
+    folder = scratch / "prometheus"
+    folder.mkdir()
+    shutil.copy(RULES, folder / "lorikeet-rules.yml")
+    port = free_port()
+    (folder / "prometheus.yml").write_text(render((REPO / "scripts/prometheus.yml").read_text(), {
+        "scrape_interval: 15s": "scrape_interval: 1s", "evaluation_interval: 15s": "evaluation_interval: 1s",
+        "'127.0.0.1:80'": f"'127.0.0.1:{busy_day.stack.port}'", "'127.0.0.1:3903'": f"'127.0.0.1:{busy_day.mtail_port}'"}))
+    process = busy_day.stack.spawn(["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
+                                    f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"])
+    try:
+        wait_for("Prometheus", 30, lambda: is_listening(process, port) and ask(port, "/-/ready")[0] == 200)
+        for job in ("lorikeet", "mtail"):
+            wait_for(f"what it asks of {job}", 30, lambda: [r["value"][1] for r in query(port, f'count_over_time(up{{job="{job}"}}[1m]) > 1')])
+        yield port
+    finally:
+        process.terminate()
+        end_within(process, 15)
+
+
+def rules():
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+def dashboard_expressions():
+    """With what Grafana puts in for its variables."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    return [target["expr"].replace("$instance", ".*").replace("$__rate_interval", "1m") for panel in panels for target in panel.get("targets", [])]
+
+
+def selectors(expression):
+    """Names with their matchers: what is no function, operator or label."""
+    bare = re.sub(r"\b(by|without|on|ignoring) *\([^)]*\)|\bgroup_(left|right)\b", " ", expression)
+    return re.findall(r"\b([a-zA-Z_:][\w:]*)\b(?!\s*\()(\{[^}]*\})?", re.sub(r"\b(and|or|unless)\b|\[\w+\]", " ", bare))
+
+
+def test_prometheus_takes_the_shipped_files(prometheus, busy_day):
+    ups = query(prometheus, "up")
+    assert {(r["metric"]["job"], r["metric"]["instance"], r["value"][1]) for r in ups} >= {("lorikeet", "127.0.0.1", "1"), ("mtail", "127.0.0.1", "1")}
+
+    def evaluated():
+        groups = json.loads(ask(prometheus, "/api/v1/rules")[1])["data"]["groups"]
+        found = [rule for group in groups for rule in group["rules"]]
+        return found if all(rule["health"] != "unknown" for rule in found) else None
+    found = wait_for("the rules", 20, evaluated)
+    assert [rule["name"] for rule in found if rule["health"] != "ok"] == [] and len(found) == len(rules())
+    status, text = ask(busy_day.stack.port, "/nginx-status")
+    assert status == 200 and text.startswith("Active connections: "), "for prometheus-nginx-exporter"
+
+
+def test_what_rules_and_dashboard_ask_for_is_there(prometheus):
+    """Each name with each of its matchers has series, of a real server and of mtail, or is another exporter's."""
+    records = {rule["record"] for rule in rules() if "record" in rule}
+    asked = {pair for expression in [rule["expr"] for rule in rules()] + dashboard_expressions() for pair in selectors(expression)}
+    names = {name for name, _ in asked}
+    assert {name for name in names if not name.startswith("lorikeet_")} - records == FOREIGN | OWN
+    assert len([name for name in names if name.startswith("lorikeet_")]) > 40
+    for name, matchers in asked:
+        if name in FOREIGN | OWN | records:
+            continue
+        assert query(prometheus, name + matchers), name + matchers
+
+
+def test_the_dashboard(prometheus):
+    dashboard = json.loads(DASHBOARD.read_text())
+    assert dashboard["uid"] == "lorikeet" and {v["name"] for v in dashboard["templating"]["list"]} == {"datasource", "instance"}
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels) > 40
+    taken = set()
+    for panel in panels:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert at["x"] + at["w"] <= 24 and not cells & taken, panel["title"]
+        taken |= cells
+        if panel["type"] != "row":
+            assert panel["title"] and panel["description"] and panel["fieldConfig"]["defaults"]["unit"] and panel["targets"]
+            refs = [target["refId"] for target in panel["targets"]]
+            assert len(set(refs)) == len(refs) and all(t["datasource"]["uid"] == "${datasource}" for t in [panel, *panel["targets"]])
+    for expression in dashboard_expressions():
+        found = query(prometheus, expression)
+        if not any(name in expression for name in FOREIGN | {"ALERTS"}):
+            assert found, expression
+
+
+def test_what_the_readme_sends_to_cloudwatch_is_there(prometheus):
+    """Each selector of its sample has series, with the labels that are their dimensions."""
+    sample = re.search(r'^    \{"logs".*?\}\}\}\}\}$', (REPO / "README.md").read_text(), re.M | re.S).group()
+    declarations = json.loads(sample)["logs"]["metrics_collected"]["prometheus"]["emf_processor"]["metric_declaration"]
+    assert len(declarations) > 4
+    for one in declarations:
+        matchers = ",".join(f'{label}=~"{value}"' for label, value in zip(one["source_labels"], one["label_matcher"].split(";"), strict=True))
+        for selector in one["metric_selectors"]:
+            found = query(prometheus, f'{{__name__=~"{selector}",{matchers}}}')
+            assert found and all(set(one["dimensions"][0]) <= set(r["metric"]) for r in found), selector
+
+
+def test_promtool_takes_each_expression(folder):
+    """As a file of rules, as it will be typed into alerts."""
+    made = [{"record": f"dashboard:{i}", "expr": expression} for i, expression in enumerate(dashboard_expressions())]
+    (folder / "rules.yml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": made}]}))
+    shutil.copy(RULES, folder / "lorikeet-rules.yml")
+    shutil.copy(REPO / "scripts/prometheus.yml", folder)
+    for words in (["rules", "rules.yml"], ["config", "prometheus.yml"]):
+        done = subprocess.run(["promtool", "check", *words], cwd=folder, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
