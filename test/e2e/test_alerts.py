@@ -127,12 +127,12 @@ HEALTHY = {
     nginx("500", "MISS"): Each(0), nginx("502", "MISS"): Each(0), nginx("503", "MISS"): Each(0), nginx("504", "MISS"): Each(0),
     **pool_seconds(Each(299), Each(1)), **worker_seconds(Each(299), Each(1)), **answers(Each(300)),
     **failures("damaged", Each(0), Each(0)),
-    **workers(Is(2), Is(2)), **workers(Is(2), Is(2), groups="fetch-a fetch-b"),
+    **workers(Is(2), Is(2)), **workers(Is(2), Is(2), groups="fetch-a fetch-b"), **workers(Is(1), Is(1), groups="health"),
     lorikeet("workers_configured"): Is(4), lorikeet("fetchers_configured"): Is(4),
     **{lorikeet("worker_ends_total", group=g, kind=k): Each(0)
        for g in ("a", "b") for k in ("retired", "stopped", "crashed", "killed", "failed")},
-    **{lorikeet("queue_connections", group=g): Is(1) for g in ("a", "b", "fetch-a")},
-    **{lorikeet("queue_max_connections", group=g): Is(m) for g, m in (("a", 1024), ("b", 1024), ("fetch-a", 64))},
+    **{lorikeet("queue_connections", group=g): Is(1) for g in ("a", "b", "fetch-a", "health")},
+    **{lorikeet("queue_max_connections", group=g): Is(m) for g, m in (("a", 1024), ("b", 1024), ("fetch-a", 64), ("health", 64))},
     **{lorikeet(f"{name}_total"): Each(0) for name in (
         "fallbacks", "log_lines_dropped", "cache_dropped", "cache_unusable", "waits_refused", "waits_late",
         "origin_failed", "origin_timeouts", "origin_damaged", "origin_throttled", "origin_denied")},
@@ -157,7 +157,7 @@ def never(*words):
 
 QUIET = {nginx("200", "HIT"): Each(2), **{nginx(status, "MISS"): Each(0) for status in ("200", "404", "499")}, **answers(Each(0)),
          **{lorikeet(f"{name}_total"): Each(0) for name in ("origin_requests", "cache_hits", "cache_misses")},
-         lorikeet("memory_refusals_total", by="estimate"): Each(0),
+         lorikeet("memory_refusals_total", by="estimate"): Each(0), **{lorikeet("queue_connections", group=g): Is(0) for g in "ab"},
          **pool_seconds(Each(0), Each(0)), **worker_seconds(Each(0), Each(0))}
 NO_MTAIL = never('job="mtail"')
 
@@ -196,6 +196,8 @@ TROUBLES = {
     "fetchers have no rest": (workers(Is(2), Is(2), busy=Each(60, 118), groups="fetch-a fetch-b"), "ticket:LorikeetSaturated"),
     "requests wait": ({lorikeet("queue_connections", group="a"): Is(1, 30)}, "ticket:LorikeetQueues"),
     "a queue fills": ({lorikeet("queue_connections", group="b"): Is(1, 600)}, "ticket:LorikeetQueues page:LorikeetQueueFills"),
+    "all workers hang": ({**answers(Each(300, 0)), lorikeet("queue_connections", group="a"): Is(1, 12)}, "page:LorikeetStuck"),
+    "no worker is left": (workers(Is(2, 0), Is(2, 0), busy=Each(0)), "ticket:LorikeetWorkersMissing page:LorikeetMostWorkersMissing"),
     "the fetchers' queue fills": ({lorikeet("queue_connections", group="fetch-a"): Is(1, 40)}, "page:LorikeetQueueFills"),
     "too many wait for an origin": ({lorikeet("waits_refused_total"): Each(0, 10)}, "ticket:LorikeetWaitsRefused"),
     "supervisord hangs": ({lorikeet("log_lines_dropped_total"): Each(0, 300)}, "ticket:LorikeetLogLinesDropped"),
