@@ -175,7 +175,8 @@ const struct option config_options[] = {
 	R("caching", negative_ttl, UINT, "60", 0, INT32_MAX, NULL,
 	  "Seconds for which an original that the origin has not stays missing; an hour where a fallback serves."),
 	R("caching", stale_if_error, UINT, "604800", 0, INT32_MAX, NULL,
-	  "Seconds for which a cached original serves while the origin cannot be asked."),
+	  "Seconds for which a cached original serves while the origin cannot be asked, and an answer in caches behind while "
+	  "this server cannot be (stale-if-error)."),
 
 	R("info", rights, TEXT, "", 0, 0, NULL, "URI of a licence or rights statement for info.json."),
 	R("info", preferred_formats, LIST, "", 0, 0, NULL, "preferredFormats of info.json (3.0), best first."),

@@ -122,7 +122,8 @@ void write_validators(const struct job *job, struct buf *b)
  * Validators and lifetimes; answers 304 and HEAD here, before anything is decoded. True if done.
  *
  * stale-while-revalidate (RFC 5861) lets caches, nginx first, give out the old answer while one request asks for the
- * new one: else all that wait when an entry's time has come would run at once.
+ * new one: else all that wait when an entry's time has come would run at once. stale-if-error lets those behind, as a
+ * CDN, do so while this server cannot be asked.
  */
 bool answer_without_body(struct job *job, const char *etag, uint64_t max_age_s)
 {
@@ -148,8 +149,10 @@ bool answer_without_body(struct job *job, const char *etag, uint64_t max_age_s)
 	if (immutable)
 		buf_printf(reply->headers, "Cache-Control: public, max-age=%d, immutable\r\n", IMMUTABLE_S);
 	else
-		buf_printf(reply->headers, "Cache-Control: public, max-age=%llu, stale-while-revalidate=%llu\r\n",
-			   (unsigned long long)max_age_s, (unsigned long long)accel);
+		buf_printf(reply->headers,
+			   "Cache-Control: public, max-age=%llu, stale-while-revalidate=%llu, stale-if-error=%llu\r\n",
+			   (unsigned long long)max_age_s, (unsigned long long)accel,
+			   (unsigned long long)job->rule->stale_if_error);
 	buf_printf(reply->headers, "X-Accel-Expires: %llu\r\n", (unsigned long long)accel);
 
 	reply->status = not_modified(job, etag) ? 304 : 200;

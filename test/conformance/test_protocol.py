@@ -286,7 +286,7 @@ class TestCaching:
     def test_classes(self, ids, version):
         def control(path):
             return {w.strip() for w in ids.get(f"/iiif/{version}/{path}")["Cache-Control"].split(",")}
-        assert "max-age=86400" in control(f"plain.jpg/{IMAGE}")
+        assert {"max-age=86400", "stale-while-revalidate=60", "stale-if-error=604800"} <= control(f"plain.jpg/{IMAGE}")
         assert "max-age=300" in control("plain.jpg/info.json")
         assert "max-age=11" in control(f"brief%2Fplain.jpg/{IMAGE}")
         assert {"max-age=31536000", "immutable"} <= control(f"year%2Fplain.jpg/{IMAGE}")

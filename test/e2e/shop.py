@@ -29,6 +29,16 @@ def give_to_worker(path):
         os.chown(path, user.pw_uid, user.pw_gid)
 
 
+def as_root(shop, *words, preload=None):
+    """The command as whoever runs the tests."""
+    # A process that changes its user cannot be looked into for leaks.
+    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "LORIKEET_CACHE_TEMPORARY": str(shop.folder / "s/run/temporary"),
+           "LORIKEET_CACHE_NGINX_FOLDER": str(shop.folder / "s/cache")}
+    if preload:
+        env["LD_PRELOAD"] = str(preload)
+    return subprocess.run([shop.binary, "--config", shop.config, *words], capture_output=True, text=True, timeout=60, env=env)
+
+
 class Shop(Served):
     """rules and cache (options of that section) as the configuration has them; folder is made."""
 

@@ -15,7 +15,7 @@ import pytest
 from make_images import board
 from origin import Origin
 from PIL import Image
-from shop import Shop, config_text, give_to_worker, rule
+from shop import Shop, as_root, config_text, give_to_worker, rule
 from stack import WORKER_USER, wait_for
 
 ODD = "o dd%41\u009b2Jü.jpg"
@@ -81,16 +81,6 @@ def target(identifier, rest="info.json"):
 def fill(shop, *identifiers, status=0):
     for identifier in identifiers:
         assert shop.run("get", target(identifier), check=False).returncode == status, identifier
-
-
-def as_root(shop, *words, preload=None):
-    """The command as whoever runs the tests."""
-    # A process that changes its user cannot be looked into for leaks.
-    env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "LORIKEET_CACHE_TEMPORARY": str(shop.folder / "s/run/temporary"),
-           "LORIKEET_CACHE_NGINX_FOLDER": str(shop.folder / "s/cache")}
-    if preload:
-        env["LD_PRELOAD"] = str(preload)
-    return subprocess.run([shop.binary, "--config", shop.config, *words], capture_output=True, text=True, timeout=60, env=env)
 
 
 def said(done, status=0):
