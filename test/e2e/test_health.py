@@ -5,15 +5,18 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
 from bench import NO_CACHE
+from origin import Origin
 from PIL import Image
 from shop import Shop, rule
 from stack import REPO, render, wait_for
 
 PICTURE = "/iiif/3/f%2Fa.png/full/max/0/default.jpg"
+FETCHED = "/iiif/3/o%2Fa.png/full/max/0/default.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +25,11 @@ def shop(scratch, binary):
     images = scratch / "health-images"
     images.mkdir()
     Image.new("RGB", (64, 48), "red").save(images / "a.png")
-    rules = [rule("f/", "file", root=str(images)),
-             rule("gone/", url="http://127.0.0.1:1/{id}")]
-    with Shop(folder, binary, rules, changes=NO_CACHE) as running:
-        yield running
+    with Origin(images) as origin:
+        rules = [rule("f/", "file", root=str(images)), rule("o/", url=origin.url("/") + "{id}", revalidate_after=1),
+                 rule("gone/", url="http://127.0.0.1:1/{id}")]
+        with Shop(folder, binary, rules, changes=NO_CACHE) as running:
+            yield running
 
 
 def ready(shop, path="/health/ready", **headers):
@@ -192,19 +196,20 @@ def write_command(path, text):
 
 
 class Load:
-    """Clients that ask without a break."""
+    """Clients that ask without a break, for a local original and a fetched one."""
     def __init__(self, shop, clients=4):
         self.shop, self.good, self.bad, self.etags, self.over = shop, 0, [], set(), threading.Event()
         self.threads = [threading.Thread(target=self.ask) for _ in range(clients)]
 
     def ask(self):
         while not self.over.is_set():
-            answer = self.shop.get(PICTURE)
-            if answer.status == 200:
-                self.good += 1
-                self.etags.add(answer.header("ETag"))
-            else:
-                self.bad.append(answer.status)
+            for target in (PICTURE, FETCHED):
+                answer = self.shop.get(target)
+                if answer.status == 200:
+                    self.good += 1
+                    self.etags.add((target, answer.header("ETag"), answer.body))
+                else:
+                    self.bad.append(answer.status)
 
     def __enter__(self):
         for thread in self.threads:
@@ -227,7 +232,37 @@ def test_reload_replaces_all_and_loses_nothing(shop, reload):
         done = reload()
     assert done.returncode == 0, done.stderr
     assert not before & all_pids(shop) and len(all_pids(shop)) == len(before)
-    assert load.good > 50 and not load.bad and len(load.etags) == 1
+    assert load.good > 50 and not load.bad and len(load.etags) == 2
+
+
+def test_two_versions_run_beside_each_other(shop, reload):
+    """An upgrade, and back: half of the pool is of the other version for a while, on the same caches."""
+    program = shop.stack.folder / "bin/lorikeet"
+    old = program.read_bytes()
+    version = ready(shop)[1]["version"].encode()
+    assert old.count(version) > 0
+    try:
+        with Load(shop) as load:
+            # Only the first number: its end may serve as another text of the program.
+            replace(program, old.replace(version, b"9" + version[1:]))
+            for group in ("a", "fetch-a", "health"):
+                shop.stack.restart_group(group)
+            assert ready(shop)[1]["version"].encode() == b"9" + version[1:]
+            time.sleep(2)
+            assert reload().returncode == 0
+            replace(program, old)
+            assert reload().returncode == 0
+    finally:
+        replace(program, old)
+    assert ready(shop)[1]["version"].encode() == version
+    assert load.good > 100 and not load.bad and len(load.etags) == 2
+
+
+def replace(program, data):
+    new = program.with_name("new")
+    new.write_bytes(data)
+    new.chmod(0o755)
+    new.rename(program)
 
 
 def test_a_wrong_configuration_changes_nothing(shop, reload):
