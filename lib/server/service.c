@@ -124,11 +124,18 @@ static bool is_rotten(struct job *job)
 	return o->bytes && cache_verify_file(job->service->resolver.cache, o);
 }
 
-/* What is wrong with this request only is not the original's failure, nor what is remembered from before. */
+static bool has_fallback(const struct job *job)
+{
+	return job->resolved.has_next && job->service->resolver.rules[job->resolved.rule].n_fallbacks;
+}
+
+/* What is wrong with this request only is not the original's failure. What is remembered of it is one more only where the
+ * answer is an error for that: alerts take these off the errors. */
 static void count_failure(const struct job *job, const struct error *err)
 {
 	bool is_request = job->is_open && (err->reason == REASON_TOO_LARGE || err->reason == REASON_UNSUPPORTED);
-	if (job->resolved.source && !job->is_judged && !is_request)
+	bool is_hidden = job->is_judged && has_fallback(job);
+	if (job->resolved.source && !is_hidden && !is_request)
 		meters_failure(job->reply->source_format, err, job->request.identifier);
 }
 
@@ -151,7 +158,7 @@ static bool try_candidates(struct job *job, struct error *err)
 			count_failure(job, err);
 		if (verdict == VERDICT_NONE)
 			return ok;
-		if (!job->resolved.has_next || !s->resolver.rules[job->resolved.rule].n_fallbacks)
+		if (!has_fallback(job))
 			return false;
 		if (!job->is_judged)
 			resolver_judge(&s->resolver, &job->resolved, job->request.identifier, verdict, 0);
