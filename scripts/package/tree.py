@@ -18,6 +18,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent.parent
 UNITS = "lib/systemd/system"
+EXAMPLES = ("nginx-main.conf", "nginx.mtail", "prometheus.yml", "prometheus-rules.yml", "grafana-dashboard.json")
 
 UNIT = """\
 # Made from /etc/lorikeet/supervisor.conf as it is shipped.
@@ -202,7 +203,7 @@ def tree(program, version, maintainer):
         "usr/share/doc/lorikeet/README.md.gz": text_of("README.md"),
         "usr/share/doc/lorikeet/copyright": text_of("LICENSE"),
         "usr/share/doc/lorikeet/changelog.gz": changelog(text_of("CHANGELOG.md"), version, maintainer),
-        "usr/share/doc/lorikeet/examples/nginx-main.conf": text_of("scripts/nginx-main.conf"),
+        **{f"usr/share/doc/lorikeet/examples/{name}": text_of(f"scripts/{name}") for name in EXAMPLES},
     }
 
 

@@ -163,6 +163,19 @@ def test_mtail_counts_what_nginx_answered(busy_day):
     assert counts['lorikeet_nginx_pool_seconds_bucket{prog="nginx.mtail",le="0.5"}'] < len(steps), "504 took a second"
 
 
+def test_a_damaged_original_is_no_error_of_the_server(busy_day):
+    """As the alerts count: errors that nginx sent, without failures to decode."""
+    def errors():
+        nginx = sum(line["status"] == "500" and line["cache"] != "HIT" for line in busy_day.lines())
+        lorikeet = samples(busy_day.get("/metrics").body.decode())
+        return nginx, sum(value for name, value in lorikeet.items() if name.startswith("lorikeet_decode_failures_total"))
+    before = errors()
+    for width in range(10, 30):
+        assert busy_day.get(f"/iiif/3/short.jpg/full/{width},/0/default.jpg").status == 500
+    wait_for("all counts", 5, lambda: errors() == (before[0] + 20, before[1] + 20))
+    assert before[0] == before[1]
+
+
 def once(folder, lines):
     (folder / "a.log").write_text("".join(line + "\n" for line in lines))
     done = subprocess.run(["mtail", "--progs", PROGRAM, "--logs", folder / "a.log", "--one_shot", "--one_shot_format", "prometheus",
