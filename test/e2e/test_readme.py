@@ -139,3 +139,26 @@ def test_its_configurations_are_valid(binary, tmp_path):
         config.write_text(block)
         done = subprocess.run([binary, "--config", config, "check"], capture_output=True, text=True, timeout=20)
         assert "the configuration is valid" in done.stdout, block + done.stderr
+
+
+def text_of(*patterns):
+    return "".join(path.read_text() for pattern in patterns for path in sorted(REPO.glob(pattern)))
+
+
+OPERATION = ["How large a machine", "The caches", "Several servers", "Behind a CDN", "When something is wrong"]
+
+
+@pytest.mark.parametrize("title", OPERATION)
+def test_the_chapters_for_operators_name_what_there_is(title, options):
+    """Options, metrics, names of the shipped files; reasons in the log; the texts of answers and log lines."""
+    shipped = text_of("nginx-sample.conf", "scripts/*.conf")
+    metrics = set(re.findall(r'"([a-z_]+)"', text_of("lib/server/meters_text.c")))
+    known = {o.split(".")[1] for o in options} | metrics | {m + "_total" for m in metrics}
+    code = text_of("lib/**/*.[ch]", "fcgi/*.[ch]")
+    reasons = set(re.findall(r'\[REASON_\w+\] = "([a-z-]+)"', code))
+    text = chapter(title)
+    words = [w for w in quoted(text) if re.fullmatch(r"\$?[a-z]+(_[a-z]+)+", w)]
+    assert words
+    assert not [w for w in words if w not in known and not re.search(r"(?<!\w)" + re.escape(w) + r"(?!\w)", shipped)]
+    assert not set(re.findall(r"`reason=([^`]+)`", text)) - reasons
+    assert not [said for said in re.findall("“([^”]+)”", text) if said not in code + shipped]
