@@ -10,7 +10,13 @@ import pytest
 from bench import Bench
 
 
+# What does not mind when other suites run meanwhile (scripts/test); the others measure time, or fill the machine.
+BESIDE = {f"test_{name}" for name in ("balancer", "bench", "cdn", "deploy", "health", "logs", "metrics", "peers", "readme", "sandbox",
+                                      "soak", "watching")}
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "beside: may run beside other suites")
     config.addinivalue_line("markers", "sanitize: run with the sanitizers' binary as well")
     config.addinivalue_line("markers", "mounts: only where this process may mount volumes")
 
@@ -20,7 +26,11 @@ def may_mount():
     return os.geteuid() == 0 and subprocess.run(probe, capture_output=True).returncode == 0
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.module.__name__ in BESIDE:
+            item.add_marker(pytest.mark.beside)
     mounting = [i for i in items if i.get_closest_marker("mounts")]
     if mounting and not may_mount():
         config.hook.pytest_deselected(items=mounting)
