@@ -147,8 +147,12 @@ static bool try_candidates(struct job *job, struct error *err)
 		bool ok = job->request.kind == REQUEST_INFO ? answer_info(job, skip, err)
 							    : answer_image(job, skip, err);
 		forgive(job);
-		if (job->resolved.source && !source_is_steady(job->resolved.source, err))
-			return false;
+		if (job->resolved.source && !source_is_steady(job->resolved.source, err)) {
+			if (!job->resolved.source->is_assumed)
+				return false;
+			job->reply->headers->n = 0;
+			continue;
+		}
 		enum verdict verdict = ok || job->resolved.wants_fetch ? VERDICT_NONE : judge(job, err);
 		if (verdict != VERDICT_NONE)
 			job->reply->headers->n = 0;

@@ -236,7 +236,7 @@ static enum outcome try_file(struct attempt *t, struct error *err)
 {
 	struct resolved *r = t->r;
 	r->name = r->candidate.name;
-	if (!file_source_open(t->a, &t->rule->file, str_of(r->name), &r->source, err))
+	if (!file_source_open_known(t->a, &t->rule->file, str_of(r->name), &r->source, err))
 		return err->status == 404 ? NEXT : STOP;
 	r->validator = r->source->validator;
 	r->modified_s = r->validator.modified_s;
@@ -244,7 +244,12 @@ static enum outcome try_file(struct attempt *t, struct error *err)
 		r->known = (struct original){0};
 	/* A purge made it another state, for a file too. */
 	r->validator.generation = r->source->validator.generation = r->known.validator.generation;
-	if (is_refused(t, &r->validator, err))
+	bool refused = is_refused(t, &r->validator, err);
+	/* What is said of the state that was assumed may be long mended. */
+	struct error changed;
+	if (refused && r->source->is_assumed && !source_is_steady(r->source, &changed))
+		return try_file(t, err);
+	if (refused)
 		return NEXT;
 	return wants_verification(t) ? WANTED : OPENED;
 }

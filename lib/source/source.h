@@ -33,6 +33,8 @@ struct source {
 	uint64_t start;              /* of the bytes in the file */
 	int64_t modified_ns, changed_ns, opened_ns;   /* file sources; of the bytes, of the file, both as of the open */
 	uint64_t device, inode;      /* file sources; else 0 */
+	uint64_t place;              /* a hash of where such a file was found, if it is to be known again; else 0 */
+	bool is_assumed;             /* its state is that of before, until is_steady has looked */
 	bool has_failed;
 	struct error failed;         /* the first failure */
 };
@@ -46,8 +48,8 @@ int64_t source_read_up_to(struct source *s, void *at, size_t n, uint64_t offset,
 /* Replaces err by the I/O failure behind it, if there was one. Always false. */
 bool source_blame(const struct source *s, struct error *err);
 
-/* Whether all that was read is of one state of the file; 503 if it was written to meanwhile. To be asked after the last
- * read, and before an answer or an error is believed. */
+/* Whether all that was read is of one state of the file; 503 if it was written to meanwhile, or, where its state was
+ * assumed, before: then it is opened anew. To be asked after the last read, and before an answer or an error is believed. */
 bool source_is_steady(const struct source *s, struct error *err);
 
 /* Whether its file was written to, before it was opened, so long ago that another write would have shown. */

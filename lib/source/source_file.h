@@ -24,6 +24,13 @@ struct file_options {
 bool file_source_open(struct arena *a, const struct file_options *options, struct str path,
 		      struct source **out, struct error *err);
 
+/*
+ * The same, but a file that was steady when this process last had it is taken to be as it was then (is_assumed):
+ * source_is_steady looks once for both, and where it is not, a second call does not assume.
+ */
+bool file_source_open_known(struct arena *a, const struct file_options *options, struct str path,
+			    struct source **out, struct error *err);
+
 /* A descriptor of whatever lies at path below the root, under the same rules ("" is the root itself),
  * or -1; the caller closes it. For walks; a path's parts are taken as they are. */
 int file_open_below(const struct file_options *options, const char *path);

@@ -164,6 +164,69 @@ static void a_file_cut_while_open_is_damage(void **state)
 	arena_close(a);
 }
 
+/* As the service does: opened, read, and looked at for an end. */
+static struct source *ask_known(struct arena *a, const char *name, bool *steady)
+{
+	struct file_options o = options(FILE_SYMLINKS_NO);
+	struct source *s;
+	struct error err = {0};
+	char got[LENGTH];
+	assert_true(file_source_open_known(a, &o, str_of(name), &s, &err));
+	assert_true(source_read(s, got, LENGTH, 0, &err));
+	*steady = source_is_steady(s, &err);
+	return s;
+}
+
+/* A new file in its place may be of the same size. */
+static void replace(const char *name, const char *text, int64_t modified_s)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = modified_s}};
+	put(in(root, "new"), text);
+	assert_int_equal(utimensat(AT_FDCWD, in(root, "new"), times, 0), 0);
+	assert_int_equal(rename(strdupa(in(root, "new")), in(root, name)), 0);
+	usleep(2 * SOURCE_TICK_NS / 1000);
+}
+
+static void a_known_file_is_taken_as_it_was(void **state)
+{
+	struct arena *a = arena_open();
+	bool steady;
+	(void)state;
+	replace("known", TEXT, 1000);
+	struct source *first = ask_known(a, "known", &steady), *again;
+	assert_true(steady && !first->is_assumed);
+	for (int i = 0; i < 3; i++) {
+		again = ask_known(a, "known", &steady);
+		assert_true(steady && again->is_assumed);
+		assert_true(validator_equal(&again->validator, &first->validator));
+		assert_true(again->inode == first->inode && again->device == first->device && source_tells_states(again));
+	}
+	/* The old state is believed no longer than until it is looked at. */
+	replace("known", "another " TEXT, 2000);
+	again = ask_known(a, "known", &steady);
+	assert_true(!steady && again->is_assumed);
+	again = ask_known(a, "known", &steady);
+	assert_true(steady && !again->is_assumed && again->validator.modified_s == 2000);
+	assert_int_equal(again->validator.length, LENGTH + 8);
+	again = ask_known(a, "known", &steady);
+	assert_true(steady && again->is_assumed && again->validator.modified_s == 2000);
+	/* Equal in all but the file itself. */
+	replace("known", "ANOTHER " TEXT, 2000);
+	ask_known(a, "known", &steady);
+	assert_false(steady);
+	/* What was not steady is not known. */
+	ask_known(a, "known", &steady);
+	put(in(root, "known"), TEXT TEXT);
+	assert_false(ask_known(a, "known", &steady)->is_assumed && steady);
+	/* Nor is what nobody asked to have known. */
+	struct file_options o = options(FILE_SYMLINKS_NO);
+	struct source *s;
+	struct error err = {0};
+	assert_true(file_source_open(a, &o, STR("file"), &s, &err) && source_is_steady(s, &err));
+	assert_false(ask_known(a, "file", &steady)->is_assumed);
+	arena_close(a);
+}
+
 static const struct {
 	struct str path;
 	int no, inside, follow;
@@ -402,6 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_keep_their_bounds),
 		cmocka_unit_test(a_file_cut_while_open_is_damage),
+		cmocka_unit_test(a_known_file_is_taken_as_it_was),
 		cmocka_unit_test(check_paths),
 		cmocka_unit_test(without_openat2),
 		cmocka_unit_test(a_root_may_come_late),

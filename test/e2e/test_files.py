@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import subprocess
 import threading
 import time
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from bench import in_parallel
 from PIL import Image
+from shop import give_to_worker
 from stack import Stack, wait_for
 from web import Client
 
@@ -19,7 +21,12 @@ def shelf(scratch, binary):
     folder = scratch / "files"
     (folder / "images").mkdir(parents=True)
     (folder / "c.conf").write_text(
-        f'rules = ( {{ prefix = ""; root = "{folder}/images"; revalidate_after = 1; negative_ttl = 1; }} );\n')
+        f'cache: {{ folder = "{folder}/originals"; }};\n'
+        f'rules = ( {{ prefix = "f/"; root = "{folder}/images/f"; fallback = [".tif -> .jpg"]; verify = "no"; }},\n'
+        f'          {{ prefix = ""; root = "{folder}/images"; revalidate_after = 1; negative_ttl = 1; }} );\n')
+    (folder / "originals").mkdir()
+    give_to_worker(folder / "originals")
+    subprocess.run([binary, "--config", folder / "c.conf", "cache", "init"], check=True, capture_output=True)
     with Stack(folder / "s", binary, folder / "c.conf", workers=2) as stack:
         stack.images = folder / "images"
         stack.client = Client(stack.port)
@@ -108,6 +115,43 @@ def test_replaced_between_info_and_image(shelf):
     ask(shelf, "replaced.jpg", "info.json")  # may still be the old one while it is asked for anew
     wait_for("the new info", 5, lambda: json.loads(ask(shelf, "replaced.jpg", "info.json").body)["width"] == 300)
     assert ask(shelf, "replaced.jpg", "info.json").header("ETag") != old.header("ETag")
+
+
+@pytest.mark.sanitize
+def test_replaced_again_and_again(shelf):
+    """Each answer is of the file that is there now, though workers know what it was like."""
+    path, part = shelf.images / "often.jpg", shelf.images / "often.part"
+    for turn in range(12):
+        shade = 20 + 200 * (turn % 2)
+        part.write_bytes(picture(shade, "JPEG", (400 + turn, 300)))
+        os.replace(part, path)
+        time.sleep(.05)
+        for n in range(5):
+            # Each time another size, which no cache has.
+            reply = ask(shelf, "often.jpg", f"full/{100 + 5 * turn + n},/0/default.png")
+            assert reply.status == 200, (turn, n, reply.status)
+            assert reply.picture.getpixel((5, 5))[0] == pytest.approx(shade, abs=12), (turn, n)
+
+
+@pytest.mark.sanitize
+def test_a_mended_file_is_served_at_once(shelf):
+    """What was wrong with its last state is not said of this one."""
+    path, part, fallback = shelf.images / "f/mended.tif", shelf.images / "mended.part", shelf.images / "f/mended.jpg"
+    path.parent.mkdir()
+    fallback.write_bytes(picture(120, "JPEG"))
+    for turn, shade in enumerate((20, 220, 20, 220)):
+        path.write_bytes(picture(99, "TIFF", compression="tiff_deflate")[:700])
+        time.sleep(.05)
+        for n in range(5):
+            reply = ask(shelf, "f%2Fmended.tif", f"full/{100 + 10 * turn + n},/0/default.png")
+            assert reply.status == 200 and reply.header("X-IIIF-Fallback") == "1", (turn, n)
+        part.write_bytes(picture(shade, "TIFF"))
+        os.replace(part, path)
+        time.sleep(.05)
+        for n in range(5):
+            reply = ask(shelf, "f%2Fmended.tif", f"full/{200 + 10 * turn + n},/0/default.png")
+            assert reply.status == 200 and reply.header("X-IIIF-Fallback") is None, (turn, n)
+            assert reply.picture.getpixel((5, 5))[0] == pytest.approx(shade, abs=12), (turn, n)
 
 
 def stripes(shade):
