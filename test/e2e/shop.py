@@ -39,6 +39,13 @@ def as_root(shop, *words, preload=None):
     return subprocess.run([shop.binary, "--config", shop.config, *words], capture_output=True, text=True, timeout=60, env=env)
 
 
+def as_worker(command):
+    """The command, to be run by the workers' own user."""
+    if os.geteuid() != 0:
+        return command
+    return ["setpriv", f"--reuid={WORKER_USER}", f"--regid={WORKER_USER}", "--clear-groups", *command]
+
+
 class Shop(Served):
     """rules and cache (options of that section) as the configuration has them; folder is made."""
 
@@ -65,9 +72,7 @@ class Shop(Served):
     def run(self, *words, check=True):
         """The command line, as the workers' user."""
         command = [self.binary, "--config", self.config, *words]
-        if os.geteuid() == 0:
-            command = ["setpriv", f"--reuid={WORKER_USER}", f"--regid={WORKER_USER}", "--clear-groups", *command]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120,
+        done = subprocess.run(as_worker(command), capture_output=True, text=True, timeout=120,
                               env={**os.environ, "LORIKEET_CACHE_TEMPORARY": str(self.folder / "s/run/temporary"),
                                    "LORIKEET_CACHE_NGINX_FOLDER": str(self.folder / "s/cache")})
         assert not check or done.returncode == 0, done.stderr

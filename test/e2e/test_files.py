@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bench import in_parallel
 from PIL import Image
-from shop import give_to_worker
+from shop import as_worker, give_to_worker
 from stack import Stack, wait_for
 from web import Client
 
@@ -26,7 +26,7 @@ def shelf(scratch, binary):
         f'          {{ prefix = ""; root = "{folder}/images"; revalidate_after = 1; negative_ttl = 1; }} );\n')
     (folder / "originals").mkdir()
     give_to_worker(folder / "originals")
-    subprocess.run([binary, "--config", folder / "c.conf", "cache", "init"], check=True, capture_output=True)
+    subprocess.run(as_worker([binary, "--config", folder / "c.conf", "cache", "init"]), check=True, capture_output=True)
     with Stack(folder / "s", binary, folder / "c.conf", workers=2) as stack:
         stack.images = folder / "images"
         stack.client = Client(stack.port)
