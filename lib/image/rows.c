@@ -121,4 +121,13 @@ static void halve(const uint8_t *a, const uint8_t *b, uint32_t n, int up, uint8_
 	}
 }
 
-const struct rows ROWS = {split, join, to_luma, rgb_to_ycc, ycc_to_rgb, halve};
+static void subtract(const uint8_t *restrict from, size_t n, size_t before, uint8_t *restrict to)
+{
+	size_t first = before < n ? before : n;
+	for (size_t i = 0; i < first; i++)
+		to[i] = from[i];
+	for (size_t i = first; i < n; i++)
+		to[i] = (uint8_t)(from[i] - from[i - before]);
+}
+
+const struct rows ROWS = {split, join, subtract, to_luma, rgb_to_ycc, ycc_to_rgb, halve};

@@ -13,6 +13,8 @@ struct rows {
 	/* n pixels of interleaved channels to planes, and back; channels is 3 or 4. */
 	void (*split)(const uint8_t *restrict from, uint32_t n, int channels, uint8_t *const to[]);
 	void (*join)(const uint8_t *const from[], uint32_t n, int channels, uint8_t *restrict to);
+	/* Each byte less the one `before` bytes before it; before the first ones are zeros. */
+	void (*subtract)(const uint8_t *restrict from, size_t n, size_t before, uint8_t *restrict to);
 	/* In place (JFIF, BT.601); to_luma leaves it in r. */
 	void (*to_luma)(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, uint32_t n);
 	void (*rgb_to_ycc)(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, uint32_t n);

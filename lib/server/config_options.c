@@ -92,7 +92,7 @@ const struct option config_options[] = {
 	  "Where just stored JPEG tiles of a TIFF are asked for, as jpg, they are sent as they are, in their own quality and sampling."),
 	C("images", "jpeg_sampling", jpeg_sampling, CHOICE, "420", 0, 0, sampling_words,
 	  "Chroma sampling of jpg answers."),
-	C("images", "png_compression", png_compression, UINT, "3", 0, 9, NULL, "zlib level of png answers."),
+	C("images", "png_compression", png_compression, UINT, "3", 0, 9, NULL, "How hard png answers are packed: 1 to 5 quickly, 6 to 9 with the best of all filters for each row, 0 not at all."),
 	C("images", "webp_quality", webp_quality, UINT, "80", 0, 101, NULL, "Quality of webp answers; 101 is lossless."),
 	C("images", "webp_method", webp_method, UINT, "3", 0, 6, NULL, "From quick (0) to small (6) webp answers."),
 	C("images", "tif_compression", tif_compression, CHOICE, "deflate", 0, 0, tif_words,

@@ -289,6 +289,37 @@ static void options_count(void **state)
 	arena_close(a);
 }
 
+/* All levels of PNG, of gray, colour and with opacity; the last size is beyond what is packed at once. */
+static void png_is_exact_at_every_level(void **state)
+{
+	static const uint32_t png_sides[][2] = {{1, 1}, {2, 3}, {255, 7}, {300, 200}, {3000, 1900}};
+	(void)state;
+	for (size_t i = 0; i < sizeof png_sides / sizeof *png_sides; i++)
+		for (int kind = 0; kind < 4; kind++)
+			for (int level = 0; level <= 9; level += i == 4 ? 3 : 1) {
+				struct arena *a = arena_open();
+				uint32_t w = png_sides[i][0], h = png_sides[i][1];
+				enum model model = kind % 2 ? MODEL_RGB : MODEL_GRAY;
+				struct encode_options o = {.png_compression = level};
+				struct image image = make_noise(a, model, w, h), opaque = make_noise(a, MODEL_GRAY, w, h);
+				image.alpha = kind >= 2;
+				if (image.alpha)
+					image.plane[image.n] = opaque.plane[0];
+				struct str body = encode(a, encoder_for(FORMAT_PNG), &image, &o);
+				png_image png = {.version = PNG_IMAGE_VERSION};
+				assert_true(png_image_begin_read_from_memory(&png, body.at, body.n));
+				int channels = image_planes(&image);
+				assert_int_equal(PNG_IMAGE_SAMPLE_CHANNELS(png.format), channels);
+				uint8_t *pixels = arena_alloc(a, PNG_IMAGE_SIZE(png)), *room = arena_alloc(a, (size_t)w * 4);
+				assert_true(png_image_finish_read(&png, NULL, pixels, 0, NULL));
+				assert_int_equal(png.warning_or_error, 0);
+				for (uint32_t y = 0; y < h; y++)
+					assert_memory_equal(pixels + (size_t)y * w * (size_t)channels, image_get_row(&image, y, room),
+							    (size_t)w * (size_t)channels);
+				arena_close(a);
+			}
+}
+
 /* The longest sides that JPEG files have; what is longer is refused, not broken off. */
 static void sides_have_limits(void **state)
 {
@@ -342,9 +373,10 @@ static void noise_fits_the_estimated_body(void **state)
 	const struct encoder *e;
 	(void)state;
 	while ((e = next_encoder(&format)))
-		for (size_t i = 0; i < sizeof noise_sides / sizeof *noise_sides; i++) {
+		for (size_t i = 0; i < 2 * sizeof noise_sides / sizeof *noise_sides; i++) {
+			most.png_compression = i % 2;
 			struct arena *a = arena_open();
-			uint32_t w = noise_sides[i][0], h = noise_sides[i][1];
+			uint32_t w = noise_sides[i / 2][0], h = noise_sides[i / 2][1];
 			struct error err = {0};
 			struct image image = make_noise(a, e->model, w, h);
 			struct buf *out = buf_open(a, encoder_body_bytes(w, h));
@@ -361,16 +393,18 @@ static void estimates_hold(void **state)
 	const struct encoder *e;
 	(void)state;
 	while ((e = next_encoder(&format)))
-		for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+		for (size_t i = 0; i < 2 * sizeof large / sizeof *large; i++) {
 			struct arena *a = arena_open();
-			uint32_t w = large[i][0], h = large[i][1];
+			uint32_t w = large[i / 2][0], h = large[i / 2][1];
+			struct encode_options o = fine;
+			o.png_compression = i % 2 ? 3 : 6;
 			if (e->format == FORMAT_WEBP && w > WEBP_MAX_SIDE)
 				w = WEBP_MAX_SIDE;
 			struct image image = make_image(a, e->model, w, h, samplings[0]);
 			struct buf *out = buf_open(a, BODY_LIMIT);
 			struct error err = {0};
 			uint64_t started = peak_start();
-			assert_true(e->write(&image, &fine, out, &err));
+			assert_true(e->write(&image, &o, out, &err));
 			uint64_t peak = peak_since(started), estimate = e->memory(w, h) + out->cap;
 			if (peak > estimate + PEAK_SLACK / 4)
 				fail_msg("%s %u x %u: %llu bytes of %llu", format_name(e->format), w, h,
@@ -388,6 +422,7 @@ int main(void)
 		cmocka_unit_test(lossy_webp_takes_ycc),
 		cmocka_unit_test(colours_are_what_they_were),
 		cmocka_unit_test(options_count),
+		cmocka_unit_test(png_is_exact_at_every_level),
 		cmocka_unit_test(sides_have_limits),
 		cmocka_unit_test(a_full_body_buffer_is_an_error),
 		cmocka_unit_test(noise_fits_the_estimated_body),

@@ -102,6 +102,22 @@ static void builds_agree(void **state)
 	}
 }
 
+static void subtracts(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < sizeof builds / sizeof *builds && runs_here(builds[k]); k++)
+		for (size_t n = 0; n <= 700; n += 1 + n / 2)
+			for (size_t before = 1; before <= 4; before++) {
+				uint8_t from[700], to[701];
+				fill(from, sizeof from, 7);
+				to[n] = 99;
+				builds[k]->subtract(from, n, before, to);
+				for (size_t i = 0; i < n; i++)
+					assert_int_equal(to[i], (uint8_t)(from[i] - (i < before ? 0 : from[i - before])));
+				assert_int_equal(to[n], 99);
+			}
+}
+
 /* Also into the upper row itself, as it is used. */
 static void halves(void **state)
 {
@@ -129,6 +145,7 @@ int main(void)
 		cmocka_unit_test(colours),
 		cmocka_unit_test(builds_agree),
 		cmocka_unit_test(halves),
+		cmocka_unit_test(subtracts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
