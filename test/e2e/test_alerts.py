@@ -144,6 +144,7 @@ HEALTHY = {
     node("cpu_seconds_total", cpu="0", mode="user"): Each(20), node("cpu_seconds_total", cpu="1", mode="user"): Each(30),
     node("memory_MemAvailable_bytes"): Is(4000 * MB), node("memory_MemTotal_bytes"): Is(8000 * MB),
     **volume("/", Is(50_000 * MB)), **volume("/var/cache/lorikeet", Is(1000 * MB)),
+    **volume("/media/cdrom", Is(0), files=Is(0), readonly=Is(1)),
 }
 
 
@@ -202,6 +203,9 @@ TROUBLES = {
     "too many wait for an origin": ({lorikeet("waits_refused_total"): Each(0, 10)}, "ticket:LorikeetWaitsRefused"),
     "supervisord hangs": ({lorikeet("log_lines_dropped_total"): Each(0, 300)}, "ticket:LorikeetLogLinesDropped"),
     "estimates are too low": ({lorikeet("memory_refusals_total", by="limit"): Each(0, 30)}, "ticket:LorikeetMemoryLimitHit"),
+    "memory runs out at night, and large pictures are asked for": (
+        {**QUIET, **answers(Each(0, 0.5)), lorikeet("memory_refusals_total", by="estimate"): Each(0, 0.5),
+         lorikeet("memory_refusals_total", by="limit"): Each(0, 1)}, "ticket:LorikeetMemoryLimitHit"),
     "originals are too large": ({lorikeet("memory_refusals_total", by="estimate"): Each(1, 30)}, "ticket:LorikeetMemoryRefusals"),
     "a codec broke": ({**failures("damaged", Each(0, 200), Each(0, 40), "jp2"), nginx("500", "MISS"): Each(0, 200),
                        **answers(Each(300, 100), Each(0, 200))}, "page:LorikeetDecodingFails ticket:LorikeetOriginalsFail"),
@@ -257,6 +261,10 @@ GOOD_DAYS = {
                                               lorikeet("origin_failed_total"): Each(0, 0.25), lorikeet("fallbacks_total"): Each(0, 0.25)},
     "at night all of the few originals are damaged": {**QUIET, **answers(Each(0), Each(0, 0.3)), **failures("damaged", Each(0, 0.3), Each(0, 0.3))},
     "at night all of the few requests are slow": {**QUIET, **pool_seconds(Each(0), Each(0, 5)), **worker_seconds(Each(0), Each(0, 5))},
+    "at night an origin denies and throttles the few requests": {
+        **QUIET, **{lorikeet(f"origin_{name}_total"): Each(0, 0.25) for name in ("requests", "throttled", "denied")}},
+    "at night somebody fetches a few large originals": {
+        **QUIET, lorikeet("cache_misses_total"): Each(0, 0.5), lorikeet("cache_evicted_bytes_total"): Each(0, 600 * MB)},
     "at night one asks for large pictures": {**QUIET, **answers(Each(0, 0.5)), lorikeet("memory_refusals_total", by="estimate"): Each(0, 0.5)},
     "nobody comes": {**QUIET, nginx("200", "HIT"): Each(2, 0)},
     "clients leave": {nginx("499", "MISS"): Each(1, 500)},
