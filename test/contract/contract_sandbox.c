@@ -123,90 +123,29 @@ static int of_parent(const char *name)
 	return opened(path, O_RDONLY);
 }
 
-static int read_passwd(void)
-{
-	return opened("/etc/passwd", O_RDONLY);
-}
+#define TRY(name, ...)                                                                                                  \
+	static int name(void)                                                                                           \
+	{                                                                                                               \
+		return __VA_ARGS__;                                                                                     \
+	}
 
-static int read_settings(void)
-{
-	return opened(settings, O_RDONLY);
-}
-
-static int read_secret(void)
-{
-	return opened(secret, O_RDONLY);
-}
-
-static int read_by_link(void)
-{
-	return opened("/proc/self/root/etc/passwd", O_RDONLY);
-}
-
-static int read_environment(void)
-{
-	return of_parent("environ");
-}
-
-static int read_memory(void)
-{
-	return of_parent("mem");
-}
-
-static int write_own_memory(void)
-{
-	return opened("/proc/self/mem", O_RDWR);
-}
-
-static int list_top(void)
-{
-	return opened("/", O_RDONLY | O_DIRECTORY);
-}
-
-static int write_aside(void)
-{
-	return opened(in(aside, "new"), O_WRONLY | O_CREAT);
-}
-
-static int write_into_root(void)
-{
-	return opened(in(root, "new"), O_WRONLY | O_CREAT);
-}
-
-static int change_original(void)
-{
-	return opened(in(root, "a.jpg"), O_WRONLY);
-}
-
-static int truncate_original(void)
-{
-	return result_of(truncate(in(root, "a.jpg"), 0));
-}
-
-static int remove_original(void)
-{
-	return result_of(unlink(in(root, "a.jpg")));
-}
-
-static int take_original_away(void)
-{
-	return result_of(rename(in(root, "a.jpg"), in(cache, "a.jpg")));
-}
-
-static int bring_to_cache(void)
-{
-	return result_of(link(secret, in(cache, "secret")));
-}
-
-static int make_link(void)
-{
-	return result_of(symlink("/etc/passwd", in(cache, "passwd")));
-}
-
-static int make_pipe(void)
-{
-	return result_of(mkfifo(in(cache, "pipe"), 0600));
-}
+TRY(read_passwd, opened("/etc/passwd", O_RDONLY))
+TRY(read_settings, opened(settings, O_RDONLY))
+TRY(read_secret, opened(secret, O_RDONLY))
+TRY(read_by_link, opened("/proc/self/root/etc/passwd", O_RDONLY))
+TRY(read_environment, of_parent("environ"))
+TRY(read_memory, of_parent("mem"))
+TRY(write_own_memory, opened("/proc/self/mem", O_RDWR))
+TRY(list_top, opened("/", O_RDONLY | O_DIRECTORY))
+TRY(write_aside, opened(in(aside, "new"), O_WRONLY | O_CREAT))
+TRY(write_into_root, opened(in(root, "new"), O_WRONLY | O_CREAT))
+TRY(change_original, opened(in(root, "a.jpg"), O_WRONLY))
+TRY(truncate_original, result_of(truncate(in(root, "a.jpg"), 0)))
+TRY(remove_original, result_of(unlink(in(root, "a.jpg"))))
+TRY(take_original_away, result_of(rename(in(root, "a.jpg"), in(cache, "a.jpg"))))
+TRY(bring_to_cache, result_of(link(secret, in(cache, "secret"))))
+TRY(make_link, result_of(symlink("/etc/passwd", in(cache, "passwd"))))
+TRY(make_pipe, result_of(mkfifo(in(cache, "pipe"), 0600)))
 
 static int fork_child(void)
 {
@@ -222,15 +161,8 @@ static int spawn_child(void)
 	return posix_spawn(&(pid_t){0}, "/bin/true", NULL, NULL, words, environ);
 }
 
-static int clone_child(void)
-{
-	return result_of(syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL));
-}
-
-static int ask_for_clone3(void)
-{
-	return result_of(syscall(SYS_clone3, NULL, 0));
-}
+TRY(clone_child, result_of(syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL)))
+TRY(ask_for_clone3, result_of(syscall(SYS_clone3, NULL, 0)))
 
 static int socket_of(int family, int kind, int protocol)
 {
@@ -241,35 +173,12 @@ static int socket_of(int family, int kind, int protocol)
 	return why;
 }
 
-static int socket_4(void)
-{
-	return socket_of(AF_INET, SOCK_STREAM, 0);
-}
-
-static int socket_6(void)
-{
-	return socket_of(AF_INET6, SOCK_DGRAM, 0);
-}
-
-static int socket_unix(void)
-{
-	return socket_of(AF_UNIX, SOCK_STREAM, 0);
-}
-
-static int socket_routes(void)
-{
-	return socket_of(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
-}
-
-static int socket_audit(void)
-{
-	return socket_of(AF_NETLINK, SOCK_RAW, NETLINK_AUDIT);
-}
-
-static int socket_packet(void)
-{
-	return socket_of(AF_PACKET, SOCK_DGRAM, 0);
-}
+TRY(socket_4, socket_of(AF_INET, SOCK_STREAM, 0))
+TRY(socket_6, socket_of(AF_INET6, SOCK_DGRAM, 0))
+TRY(socket_unix, socket_of(AF_UNIX, SOCK_STREAM, 0))
+TRY(socket_routes, socket_of(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE))
+TRY(socket_audit, socket_of(AF_NETLINK, SOCK_RAW, NETLINK_AUDIT))
+TRY(socket_packet, socket_of(AF_PACKET, SOCK_DGRAM, 0))
 
 static const struct sockaddr_in nowhere = {.sin_family = AF_INET, .sin_addr = {0x0100007f}};
 
@@ -280,45 +189,14 @@ static int connect_4(void)
 	return why == EPERM ? EPERM : 0;
 }
 
-static int bind_4(void)
-{
-	return result_of(bind(stream, (const struct sockaddr *)&nowhere, sizeof nowhere));
-}
-
-static int listen_again(void)
-{
-	return result_of(listen(listening, 1));
-}
-
-static int accept_there(void)
-{
-	return result_of(accept(listening, NULL, NULL));
-}
-
-static int signal_parent(void)
-{
-	return result_of(kill(parent, 0));
-}
-
-static int signal_all(void)
-{
-	return result_of(kill(-1, 0));
-}
-
-static int signal_by_thread(void)
-{
-	return result_of(syscall(SYS_tgkill, parent, parent, 0));
-}
-
-static int signal_by_descriptor(void)
-{
-	return result_of(fcntl(stream, F_SETOWN, parent));
-}
-
-static int type_for_others(void)
-{
-	return result_of(ioctl(0, TIOCSTI, "x"));
-}
+TRY(bind_4, result_of(bind(stream, (const struct sockaddr *)&nowhere, sizeof nowhere)))
+TRY(listen_again, result_of(listen(listening, 1)))
+TRY(accept_there, result_of(accept(listening, NULL, NULL)))
+TRY(signal_parent, result_of(kill(parent, 0)))
+TRY(signal_all, result_of(kill(-1, 0)))
+TRY(signal_by_thread, result_of(syscall(SYS_tgkill, parent, parent, 0)))
+TRY(signal_by_descriptor, result_of(fcntl(stream, F_SETOWN, parent)))
+TRY(type_for_others, result_of(ioctl(0, TIOCSTI, "x")))
 
 static int limit_parent(void)
 {
@@ -326,15 +204,8 @@ static int limit_parent(void)
 	return result_of(prlimit(parent, RLIMIT_NOFILE, NULL, &limit));
 }
 
-static int change_mode(void)
-{
-	return result_of(chmod(in(root, "a.jpg"), 0600));
-}
-
-static int undo(void)
-{
-	return result_of(prctl(PR_SET_DUMPABLE, 1));
-}
+TRY(change_mode, result_of(chmod(in(root, "a.jpg"), 0600)))
+TRY(undo, result_of(prctl(PR_SET_DUMPABLE, 1)))
 
 enum who { NOBODY, FETCHERS };
 

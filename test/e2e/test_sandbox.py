@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from bench import NO_CACHE, in_parallel
-from origin import Origin
+from origin import Origin, tls_context
 from shop import Shop, give_to_worker, rule
 from stack import wait_for
 from test_origins import target
@@ -34,7 +34,22 @@ def origin(images):
 
 
 @pytest.fixture(scope="module")
-def shop(scratch, binary, origin):
+def guarded(scratch, images):
+    """The same behind TLS, with a certificate that only who is told trusts."""
+    pems = scratch / "pems"
+    pems.mkdir()
+    pems.chmod(0o755)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", pems / "key.pem",
+                    "-out", pems / "ca.pem"], check=True, capture_output=True)
+    (pems / "server.pem").write_text((pems / "key.pem").read_text() + (pems / "ca.pem").read_text())
+    with Origin(images, context=tls_context(pems)) as running:
+        running.pems = pems
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shop(scratch, binary, origin, guarded):
     """Rules of all kinds; the folders of some of them come later."""
     top = scratch / "rooms"
     top.mkdir()
@@ -50,13 +65,16 @@ def shop(scratch, binary, origin):
         rule("follow/", "file", root=str(top / "follow"), symlinks="follow", allowed_roots=[str(top / "allowed")]),
         rule("fall/", "file", root=str(top / "allowed"), fallback=[".tif -> .jpg"]),
         rule("web/", url=url + "{id}"),
+        rule("name/", url=f"http://localhost:{origin.port}/{{id}}"),
+        rule("tls/", url=f"https://localhost:{guarded.port}/{{id}}", ca_file=str(guarded.pems / "ca.pem")),
+        rule("untrusted/", url=f"https://localhost:{guarded.port}/{{id}}"),
         rule("one/", url=url + "{id}", user="us", password=SECRETS["password"], headers=["X-Key: " + SECRETS["header"]]),
         rule("two/", url=url + "{id}", bearer=SECRETS["bearer"], proxy="http://u:" + SECRETS["proxy"] + "@127.0.0.1:9"),
         rule("file/", url=url + "{id}", secret_file=str(top / "secret"), revalidate_after=1),
         rule("s3/", "s3", bucket="b", access_key="id", secret_key=SECRETS["overridden"], session_token=SECRETS["token"]),
     ]
     rules += [rule(f"{name}/", url=url + "{id}", bearer=SECRETS[name]) for name in MORE]
-    env = {"LORIKEET_RULES_10_SECRET_KEY": SECRETS["overridden"] + "-new", "AWS_SECRET_ACCESS_KEY": SECRETS["aws"]}
+    env = {"LORIKEET_RULES_13_SECRET_KEY": SECRETS["overridden"] + "-new", "AWS_SECRET_ACCESS_KEY": SECRETS["aws"]}
     for name in ("swapped", "volume", "allowed", "follow"):
         shutil.copytree(scratch / "images", top / name)
     (top / "linked").symlink_to("swapped")
@@ -243,6 +261,14 @@ def test_fetchers_read_secrets_that_are_replaced(shop, origin):
             (shop.top / "part").rename(shop.top / "secret")
         got = ask(shop, "file/" + name)
         assert got == 200 if wanted == 200 else got in (403, 502), (turn, got)
+
+
+def test_fetchers_find_hosts_and_authorities(shop):
+    assert ask(shop, "name/G.jpg") == 200
+    assert ask(shop, "tls/G.jpg") == 200
+    # The system's authorities were read, and do not know this one.
+    assert ask(shop, "untrusted/T.jpg") == 502
+    wait_for("the log", 5, lambda: "self-signed certificate" in log(shop, shop.stack.FETCH_GROUPS))
 
 
 def test_imagemagick_has_read_its_files_before(shop):
