@@ -87,16 +87,16 @@ static int open_place(const char *path)
 }
 
 /* What is not there has no rule. */
-static bool add(int rules, const struct place *place, uint64_t known, struct sight *seen, struct error *err)
+static bool add(int rules, const struct place *place, uint64_t known, struct error *err)
 {
 	int fd = open_place(place->path);
+	struct sight seen;
 	mode_t mode;
-	*seen = (struct sight){0};
 	if (fd < 0)
 		return true;
 	struct landlock_path_beneath_attr rule = {.allowed_access = place->use == PLACE_WRITE ? WRITE & known : READ,
 						  .parent_fd = fd};
-	bool ok = look(fd, "", AT_EMPTY_PATH, seen, &mode);
+	bool ok = look(fd, "", AT_EMPTY_PATH, &seen, &mode);
 	if (ok && !S_ISDIR(mode))
 		rule.allowed_access &= OF_FILES;
 	ok = ok && syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
@@ -108,11 +108,15 @@ static bool add(int rules, const struct place *place, uint64_t known, struct sig
 static bool add_all(int rules, const struct place *list, size_t n, uint64_t known, struct places *p, struct error *err)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct sight seen;
-		if (!add(rules, &list[i], known, &seen, err))
+		struct watched *w = &p->watched[p->n];
+		mode_t mode;
+		w->path = list[i].path;
+		/* Before the rule, so that what changes in between is noticed; and by its path, as later: what cannot be
+		 * opened, or is mounted by that, must not look as if it changed for ever. */
+		look(AT_FDCWD, w->path, 0, &w->seen, &mode);
+		p->n += list[i].is_watched;
+		if (!add(rules, &list[i], known, err))
 			return false;
-		if (list[i].is_watched)
-			p->watched[p->n++] = (struct watched){list[i].path, seen};
 	}
 	return true;
 }

@@ -24,6 +24,15 @@ struct list {
 	size_t n;
 };
 
+/* Whether this process is to ask origins, and there are any. */
+static bool asks_origins(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_rules; i++)
+		if (c->rules[i].type != SOURCE_FILE)
+			return config_role_fetches(c);
+	return false;
+}
+
 static void add(struct list *l, const char *path, enum place_use use)
 {
 	if (!path || *path != '/')
@@ -105,7 +114,7 @@ static struct places *enter_places(struct arena *a, const struct config *c, stru
 	struct list l = {.at = arena_array(a, struct place, most_places(c))};
 	add_system(&l);
 	add_folders(&l, c);
-	if (config_role_fetches(c)) {
+	if (asks_origins(c)) {
 		add_network(&l);
 		add_credentials(a, &l, c);
 	}
@@ -157,14 +166,14 @@ struct sandbox *sandbox_enter(struct arena *a, const struct config *c, struct er
 	s->places = enter_places(a, c, &why);
 	if (!s->places && lacks(c, &why, err))
 		return NULL;
-	if (!config_role_fetches(c))
+	if (!asks_origins(c))
 		secrets_forget(c->secrets, environ);
-	bool limited = seccomp_enter(config_role_fetches(c), &why);
+	bool limited = seccomp_enter(asks_origins(c), &why);
 	if (!limited && lacks(c, &why, err))
 		return NULL;
 	log_event("info", "sandbox: files %s, system calls %s, %s", s->places ? "held to the configured ones" : "not limited",
 		  limited ? "limited" : "not limited",
-		  config_role_fetches(c) ? "connections allowed" : "no connections, no secrets");
+		  asks_origins(c) ? "connections allowed" : "no connections, no secrets");
 	return s;
 }
 

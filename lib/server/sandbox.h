@@ -6,8 +6,8 @@
 
 /*
  * What a process of the pool gives up before it serves, so that a decoder that was taken over reaches little (README,
- * "What contains a broken decoder"): files but for its originals and caches, programs, connections, and, unless its
- * role is to fetch, the secrets of origins.
+ * "What contains a broken decoder"): files but for its originals and caches, programs, and, unless it is to ask origins,
+ * connections and their secrets.
  */
 struct sandbox;
 

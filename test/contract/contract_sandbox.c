@@ -50,16 +50,19 @@ static int set_up(void **state)
 	return 0;
 }
 
+/* "local": a process of no role without origins. */
 static struct config *read_config(struct arena *a, const char *role, const char *sandbox)
 {
 	struct error err;
+	bool local = strcmp(role, "local") == 0;
+	const char *http = arena_printf(
+		a, ", { prefix = \"h/\"; type = \"http\"; url = \"http://127.0.0.1:9/{id}\"; secret_file = \"%s\"; }", secret);
 	const char *text = arena_printf(
 		a,
 		"server: { role = \"%s\"; sandbox = \"%s\"; };\n"
 		"cache: { folder = \"%s\"; temporary = \"%s\"; };\n"
-		"rules = ( { prefix = \"f/\"; root = \"%s\"; },\n"
-		"{ prefix = \"h/\"; type = \"http\"; url = \"http://127.0.0.1:9/{id}\"; secret_file = \"%s\"; } );\n",
-		role, sandbox, cache, temporary, root, secret);
+		"rules = ( { prefix = \"f/\"; root = \"%s\"; }%s );\n",
+		local ? "all" : role, sandbox, cache, temporary, root, local ? "" : http);
 	struct config *c = config_load_text(a, text, "x.conf", environ, &err);
 	if (!c)
 		fprintf(stderr, "%s\n", err.why);
@@ -301,6 +304,7 @@ static void what_is_refused(void **state)
 	run_apart(try_all, "worker");
 	run_apart(try_all, "health");
 	run_apart(try_all, "fetcher");
+	run_apart(try_all, "local");
 	assert_true(exists(in(root, "a.jpg")));
 }
 
