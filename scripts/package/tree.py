@@ -34,6 +34,9 @@ User={user}
 WorkingDirectory={directory}
 {environment}
 ExecStart={command}
+SyslogIdentifier=lorikeet-{group}
+# As supervisor does: a signal to workers beside multiwatch's own can reach one that it has just started in vain.
+KillMode=mixed
 Restart=always
 RestartSec=1
 TimeoutStopSec={stopwaitsecs}

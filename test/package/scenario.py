@@ -26,6 +26,7 @@ LINK = "etc/supervisor/conf.d/lorikeet.conf"
 # Each group of workers, and how many they are.
 GROUPS = {name: int(re.search(r" -f (\d+) |$", command).group(1) or 1) for name, command in re.findall(
     r"(?m)^\[program:lorikeet-([a-z-]+)\]\ncommand=(.*)", (REPO / "scripts/supervisor.conf").read_text())}
+SOCKETS = {f"run/lorikeet/{group}.sock": "660 lorikeet:www-data" for group in GROUPS}
 # What apt, dpkg and the services that the package needs leave behind, whoever asks for them.
 OTHERS = re.compile(
     r"(proc|tmp|root|run/(adduser|lock|nginx.*|supervisor.*|systemd)|"
@@ -34,9 +35,18 @@ OTHERS = re.compile(
     r"var/log/(apt|nginx|supervisor|(alternatives|dpkg)\.log(\.1)?|[bw]tmp\.1))(/|$)")
 
 
+# systemd as the first process of a namespace; it wants its folders, and a console to be silent on.
+BOOT = """
+touch dev/console && mount --bind /dev/null dev/console && mount -t proc proc proc && mount -t sysfs sysfs sys &&
+mount -t cgroup2 cgroup2 sys/fs/cgroup && mount -t tmpfs tmpfs run &&
+exec chroot . env -i container=lxc PATH=/usr/sbin:/usr/bin /sbin/init
+"""
+
+
 class Debian:
     def __init__(self, folder, base):
         self.root = folder / "root"
+        self.enter = ["chroot", self.root]
         self.root.mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", self.root], check=True)
         subprocess.run(["tar", "-C", self.root, "-xf", base], check=True)
@@ -46,9 +56,17 @@ class Debian:
     def run(self, *words):
         """Status, and all that was said; nothing is asked."""
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-        done = subprocess.run(["chroot", self.root, *words], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        done = subprocess.run([*self.enter, *words], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=300)
         return done.returncode, done.stdout
+
+    def boot(self):
+        apart = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child"]
+        init = subprocess.Popen([*apart, "sh", "-c", BOOT], cwd=self.root)
+        children = Path(f"/proc/{init.pid}/task/{init.pid}/children")
+        within(5, children.read_text)
+        self.enter = ["nsenter", "-t", children.read_text().strip(), "-m", "-p", "chroot", self.root]
+        within(30, lambda: self.run("systemctl", "is-system-running", "--wait")[1].strip() in ("running", "degraded"))
 
     def must(self, *words):
         status, said = self.run(*words)
@@ -94,9 +112,12 @@ def processes(name):
 
 def workers():
     """pid -> group, of all processes of the program."""
-    names = {pid: re.search(rb"SUPERVISOR_PROCESS_NAME=lorikeet-([a-z-]+)", env)
-             for pid, env in processes(b"/usr/bin/lorikeet").items()}
-    return {pid: name.group(1).decode() if name else "?" for pid, name in names.items()}
+    found = {}
+    for pid, environment in processes(b"/usr/bin/lorikeet").items():
+        told = environment.decode() + Path(f"/proc/{pid}/cgroup").read_text()
+        name = re.search(r"(?:SUPERVISOR_PROCESS_NAME=|/)lorikeet-([a-z-]+)(?:\0|\.service)", told)
+        found[pid] = name.group(1) if name else "?"
+    return found
 
 
 def repack(folder, deb, version, edits):
@@ -232,7 +253,7 @@ def started(d, deb):
     d.must("service", "supervisor", "start")
     check("install beside a running supervisor", failed(d.install(deb)))
     check("all groups run", lack())
-    check("sockets are nginx's to use", *modes(d, {f"run/lorikeet/{g}.sock": "660 lorikeet:www-data" for g in GROUPS}))
+    check("sockets are nginx's to use", *modes(d, SOCKETS))
     check("nginx's default site is as it was, and Lorikeet's not enabled",
           differs("sites", os.listdir(d.path("etc/nginx/sites-enabled")), ["default"]))
 
@@ -247,8 +268,9 @@ def started(d, deb):
     picture = Image.open(io.BytesIO(asked.stdout)) if asked.stderr == b"200" else None
     check("a picture by HTTP", differs("status", asked.stderr, b"200"),
           picture and differs("size", picture.convert("RGB").size, (200, 150)))
-    logged = "".join(d.path(f"var/log/lorikeet/lorikeet-{g}.log").read_text() for g in "ab")
-    check("workers log where supervisor bounds it", differs("log", "method=GET" in logged, True))
+    logs = [d.path(f"var/log/lorikeet/lorikeet-{g}.log") for g in "ab"]
+    check("workers log where supervisor bounds it",
+          within(5, lambda: any("method=GET" in log.read_text() for log in logs)))
 
 
 def upgraded(d, deb, newer):
@@ -349,19 +371,38 @@ def purged(d, before, users):
     check("nginx is sound", failed(d.run("nginx", "-t")))
 
 
-def without_supervisor(d, deb):
+def booted(d, deb, newer):
+    """Without supervisor, and with systemd as the first process."""
     d.must("service", "supervisor", "stop")
+    d.must("service", "nginx", "stop")
     d.must("dpkg", "--purge", "supervisor")
     check("without supervisor systemd is chosen", failed(d.install(deb, "--no-install-recommends")),
           differs("enabled", enabled(d), ["systemd"]))
-    check("purge of that", failed(d.apt("purge", "lorikeet")), list(d.path("etc").rglob("*lorikeet*")))
+    os.symlink("../sites-available/lorikeet", d.path("etc/nginx/sites-enabled/lorikeet"))
+    d.boot()
+    check("systemd runs all groups", lack(), *modes(d, SOCKETS),
+          differs("status", get(f"{URL}/full/!200,200/0/default.jpg")[0], 200))
+    old = workers()
+    with Load() as load:
+        status = d.install(newer, "--no-install-recommends")
+    check("upgrade under load, with systemd", failed(status))
+    check(f"no request of {load.good} failed", load.bad, load.good < 100 and "too few requests")
+    journal = d.must("journalctl", "--no-pager", "-u", "lorikeet-*").splitlines()
+    check("every worker is a new one, the old ones ended by themselves", lack(), set(old) & set(workers()),
+          differs("environment", new_environment(), True), "\n".join(line for line in journal if "timed out" in line))
+    old = workers()
+    d.must("systemctl", "kill", "--signal=KILL", "lorikeet-a")
+    check("a killed group comes again", lack(), [pid for pid in set(old) & set(workers()) if old[pid] == "a"])
+    check("purge of that", failed(d.apt("purge", "lorikeet")), workers(), list(d.path("etc").rglob("*lorikeet*")))
 
 
 def main():
     folder, base, deb = (Path(word) for word in sys.argv[1:])
     newer = repack(folder, deb, "9", {
         CONF: lambda text: text + "# Of the new version.\n",
-        PROGRAMS: lambda text: text.replace("environment=", 'environment=LORIKEET_LOG_CLIENT="masked",')})
+        PROGRAMS: lambda text: text.replace("environment=", 'environment=LORIKEET_LOG_CLIENT="masked",'),
+        **{f"lib/systemd/system/lorikeet-{g}.service": lambda text: text + "Environment=LORIKEET_LOG_CLIENT=masked\n"
+           for g in GROUPS}})
     d = Debian(folder, base)
     before, users = d.files(), d.users()
     without_services(d, deb)
@@ -372,7 +413,7 @@ def main():
     switched(d)
     removed(d)
     purged(d, before, users)
-    without_supervisor(d, deb)
+    booted(d, deb, newer)
 
 
 if __name__ == "__main__":
