@@ -112,6 +112,11 @@ size_t metrics_slots(void)
 	return used < METRICS_SLOTS ? used : METRICS_SLOTS;
 }
 
+bool metrics_are_shared(void)
+{
+	return here.board != NULL;
+}
+
 static struct slot *slot_at(size_t i)
 {
 	return here.board ? &here.board->slots[i] : &mine.slot;

@@ -98,6 +98,7 @@ struct metrics_slot {
 	uint64_t counters[METRICS_COUNTERS];
 };
 size_t metrics_slots(void);                    /* slots that were ever taken */
+bool metrics_are_shared(void);                 /* whether they are those of all processes */
 void metrics_look(size_t slot, struct metrics_slot *out);
 
 /* Whether nobody has said so of this thing (a hash) for an hour. Remembers some thousands. */

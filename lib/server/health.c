@@ -20,11 +20,10 @@ struct origins {
 
 static struct pool look_at_pool(struct arena *a)
 {
-	struct pool p = {0};
+	struct pool p = {.is_known = metrics_are_shared()};
 	struct metrics_slot *slot = arena_new(a, struct metrics_slot);
 	for (size_t i = 0, n = metrics_slots(); i < n; i++) {
 		metrics_look(i, slot);
-		p.is_known |= *slot->group != '\0';
 		if (!slot->is_live)
 			continue;
 		bool works = slot->role == ROLE_WORKER || slot->role == ROLE_ALL;

@@ -141,6 +141,15 @@ def test_without_the_cache_volume(shop):
     wait_for("the volume to be back", 10, lambda: ready(shop)[0] == 200)
 
 
+def test_without_the_shared_counts_nothing_is_said_of_others(scratch, binary):
+    """They may be off, or their file not to be made: that is no reason to detach a server that works."""
+    rules = [rule("f/", "file", root=str(scratch / "health-images"))]
+    for name, file in (("off", ""), ("lost", "/nowhere/metrics")):
+        with Shop(scratch / f"health-{name}", binary, rules, env={"LORIKEET_SERVER_METRICS_FILE": file}) as alone:
+            status, told = ready(alone)
+            assert (status, told["status"], "workers" in told) == (200, "ready", False), name
+
+
 def test_origins_show_and_detach_nobody(shop):
     ready(shop)
     assert shop.get("/iiif/3/gone%2Fb.jpg/info.json").status in (502, 503, 504)
