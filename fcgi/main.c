@@ -40,7 +40,7 @@ static const char usage[] =
 	"                       lorikeet-pool: no request is lost, and a wrong configuration changes nothing\n"
 	"  drain on | off | status\n"
 	"                       have balancers send nothing new (/health/ready is 503), or again\n"
-	"  ping SOCKET          whether the group that listens there answers; 3: not now, but its processes are there\n"
+	"  ping SOCKET          whether the group that listens there answers; 3: not now, as its processes have requests in hand\n"
 	"  --print-config       the documented default configuration\n"
 	"  --version            the version\n"
 	"\n"

@@ -143,7 +143,8 @@ static bool is_answered(int fd)
 	return memmem(answer, n, "Status: 200", 11) != NULL;
 }
 
-static bool has_processes(const struct config *config, const char *path)
+/* Processes that are there are not enough: they may end one after the other before they answer anything. */
+static bool is_busy(const struct config *config, const char *path)
 {
 	struct metrics_slot slot;
 	struct error err;
@@ -152,7 +153,7 @@ static bool has_processes(const struct config *config, const char *path)
 		return false;
 	for (size_t i = 0, n = metrics_slots(); i < n && !found; i++) {
 		metrics_look(i, &slot);
-		found = slot.is_live && strcmp(slot.group, path) == 0;
+		found = slot.is_live && slot.busy != BUSY_NOT && strcmp(slot.group, path) == 0;
 	}
 	return found;
 }
@@ -164,9 +165,10 @@ int command_ping(const struct config *config, int n, char *const words[])
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return complain("socket");
-	int status = connect_to(fd, words[0]) && is_answered(fd) ? 0 : complain(words[0]);
+	bool answers = connect_to(fd, words[0]) && is_answered(fd), is_late = !answers && errno == EAGAIN;
+	int status = answers ? 0 : complain(words[0]);
 	close(fd);
-	return status && has_processes(config, words[0]) ? STATUS_BUSY : status;
+	return is_late && is_busy(config, words[0]) ? STATUS_BUSY : status;
 }
 
 int command_reload(int n, char *const words[])

@@ -13,7 +13,7 @@ from bench import NO_CACHE
 from origin import Origin
 from PIL import Image
 from shop import Shop, rule
-from stack import REPO, render, wait_for
+from stack import REPO, ask_socket, render, wait_for
 
 PICTURE = "/iiif/3/f%2Fa.png/full/max/0/default.jpg"
 FETCHED = "/iiif/3/o%2Fa.png/full/max/0/default.jpg"
@@ -27,7 +27,7 @@ def shop(scratch, binary):
     Image.new("RGB", (64, 48), "red").save(images / "a.png")
     with Origin(images) as origin:
         rules = [rule("f/", "file", root=str(images)), rule("o/", url=origin.url("/") + "{id}", revalidate_after=1),
-                 rule("gone/", url="http://127.0.0.1:1/{id}")]
+                 rule("gone/", url="http://127.0.0.1:1/{id}"), rule("slow/", url=origin.url("/") + "{id}?delay=9")]
         with Shop(folder, binary, rules, changes=NO_CACHE) as running:
             yield running
 
@@ -173,7 +173,17 @@ def test_ping(shop):
     assert missing.returncode == 1 and "No such file" in missing.stderr
     assert ping("/" + "x" * 200).returncode == 1
     with frozen(shop.stack.worker_pids("a")):
-        assert ping(shop.stack.socket("a")).returncode == 3
+        assert ping(shop.stack.socket("a")).returncode == 1
+    fetchers = shop.stack.socket("fetch-a")
+    waiting = [threading.Thread(target=ask_socket, args=(fetchers, f"/iiif/3/slow%2F{i}.png/info.json", 30),
+                                kwargs={"LORIKEET_STEP": "fetch-1"}) for i in range(shop.stack.fetchers)]
+    for thread in waiting:
+        thread.start()
+    wait_for("both to fetch", 5, lambda: b'lorikeet_workers{group="fetch-a",state="busy"} 2' in shop.get("/metrics").body)
+    assert ping(fetchers).returncode == 3
+    for thread in waiting:
+        thread.join()
+    assert ping(fetchers).returncode == 0
     assert subprocess.run([shop.binary, "ping"], capture_output=True).returncode == 2
 
 
