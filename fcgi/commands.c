@@ -36,6 +36,11 @@ int command_check(const struct config *config, const struct service *service)
 	struct arena *a = arena_open();
 	printf("sandbox, as this kernel has it: %s\n", sandbox_support(a));
 	arena_close(a);
+	struct error err;
+	if (!sandbox_check(config, &err)) {
+		fprintf(stderr, "lorikeet: %s\n", err.why);
+		return 1;
+	}
 	printf("each of %llu workers may take %llu MiB for a request, for originals of up to %llu megapixels\n",
 	       (unsigned long long)config->workers, (unsigned long long)config->max_request_memory >> 20,
 	       (unsigned long long)config->max_source_pixels / 1000000);

@@ -344,6 +344,7 @@ int worker_run(struct arena *a, const struct config *config, const struct servic
 	const struct sandbox *sandbox = sandbox_enter(a, config, &err);
 	if (!sandbox) {
 		log_event("error", "%s", err.why);
+		metrics_end(METRIC_FAILED);
 		return 1;
 	}
 	int64_t born = clock_us();

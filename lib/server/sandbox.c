@@ -144,6 +144,13 @@ static bool lacks(const struct config *c, const struct error *why, struct error 
 	return false;
 }
 
+bool sandbox_check(const struct config *c, struct error *err)
+{
+	return c->sandbox != SANDBOX_REQUIRE || (!SANITIZED && landlock_version() && seccomp_is_there()) ||
+	       fail(err, 500, REASON_CONFIG, "The server is not configured.",
+		    "server.sandbox: required, and not all there as this kernel has it");
+}
+
 const char *sandbox_support(struct arena *a)
 {
 	int version = landlock_version();

@@ -14,6 +14,9 @@ struct sandbox;
 /* What this kernel has of it, for people. */
 const char *sandbox_support(struct arena *a);
 
+/* False with a why: server.sandbox is "require", and the kernel has not all. */
+bool sandbox_check(const struct config *config, struct error *err);
+
 /* Once everything is open that this does not open itself, and before there are threads. Says in the log what holds. NULL
  * with a why: server.sandbox is "require", and the kernel has not all. Lives in a; the configuration's secrets are gone
  * unless the role needs them. */

@@ -488,9 +488,10 @@ static void take_away(int call)
 static bool enters(const char *role, const char *sandbox)
 {
 	struct arena *a = arena_open();
-	struct error err = {0};
-	bool in_it = enter_quietly(a, read_config(a, role, sandbox), &err);
-	must(in_it == !err.status);
+	struct error err = {0}, unused;
+	const struct config *c = read_config(a, role, sandbox);
+	bool may = sandbox_check(c, &unused), in_it = enter_quietly(a, c, &err);
+	must(in_it == !err.status && may == in_it);
 	return in_it;
 }
 

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 from bench import NO_CACHE, in_parallel
 from origin import Origin, tls_context
 from shop import Shop, give_to_worker, rule
-from stack import wait_for
+from stack import ask_socket, wait_for
 from test_origins import target
 from web import Client
 
@@ -303,3 +304,43 @@ def test_without_and_with_all_of_it(folder, binary, images):
             if word == "require":
                 wait_until_all_are_in_it(shop)
             assert {thread["Seccomp"] for pid in pids(shop, "ab") for thread in status_of(pid)} == {seccomp}
+
+
+# A kernel without it.
+NO_LANDLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/syscall.h>
+long syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	if (number != SYS_landlock_create_ruleset)
+		return ((long (*)(long, ...))dlsym(RTLD_NEXT, "syscall"))(number, a, b, c, d, e, f);
+	errno = ENOSYS;
+	return -1;
+}
+"""
+
+
+def test_required_where_there_is_none(folder, binary):
+    """The check says so, before a reload ends anything; a process that was started ends, and does not count as killed."""
+    fake, at = folder / "fake.so", folder / "w.sock"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-x", "c", "-o", fake, "-"], input=NO_LANDLOCK, text=True, check=True)
+    env = {**os.environ, "LORIKEET_SERVER_METRICS_FILE": str(folder / "metrics"), "LORIKEET_SERVER_SANDBOX": "require"}
+    without = {**env, "LD_PRELOAD": str(fake)}
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(at))
+        listening.listen()
+        failed = subprocess.run([binary], env=without, stdin=listening, capture_output=True, text=True, timeout=30)
+        assert failed.returncode == 1 and "server.sandbox" in failed.stderr
+        worker = subprocess.Popen([binary], env=env, stdin=listening, stderr=subprocess.DEVNULL)
+        try:
+            told = ask_socket(at, LORIKEET_METRICS="1").decode()
+        finally:
+            worker.terminate()
+            worker.wait()
+    ends = dict(re.findall(r'worker_ends_total\{.*kind="(\w+)"\} (\d+)', told))
+    assert (ends["failed"], ends["killed"]) == ("1", "0")
+    assert subprocess.run([binary, "check"], env=env).returncode == 0
+    checked = subprocess.run([binary, "check"], env=without, capture_output=True, text=True)
+    assert checked.returncode == 1 and "server.sandbox" in checked.stderr
