@@ -147,7 +147,7 @@ def test_a_disk_that_turns_read_only(shop):
     """The kernel lets nobody have it while somebody writes there, so all processes die with it, as in a crash."""
     def protect():
         for _ in range(100):
-            for group in shop.stack.GROUPS + shop.stack.FETCH_GROUPS:
+            for group in shop.stack.ALL_GROUPS:
                 for pid in shop.stack.worker_pids(group):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
@@ -177,7 +177,7 @@ def test_an_index_of_garbage(shop):
             with open(path, "r+b") as index:
                 index.write(os.urandom(min(40000, path.stat().st_size)))
     ride_through(shop, spoil, spoil)
-    assert "a new one is made" in "".join(shop.stack.log(f"lorikeet-{g}.log") for g in shop.stack.GROUPS + shop.stack.FETCH_GROUPS)
+    assert "a new one is made" in "".join(shop.stack.log(f"lorikeet-{g}.log") for g in shop.stack.ALL_GROUPS)
 
 
 def test_a_volume_that_goes_and_comes_back_empty(shop):
