@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -282,12 +283,28 @@ static uint64_t lifetime(const struct config *c)
 	return c->requests_per_worker + c->requests_per_worker / 4 * (dice % 1000) / 1000;
 }
 
-static volatile sig_atomic_t stopping;
+/* group_stops: the signal is multiwatch's, who sends it to all of the group and starts none of them again. */
+static volatile sig_atomic_t stopping, group_stops;
 
-static void stop(int signal)
+static void stop(int signal, siginfo_t *info, void *context)
 {
 	(void)signal;
+	(void)context;
 	stopping = 1;
+	if (info->si_pid == getppid())
+		group_stops = 1;
+}
+
+/*
+ * The socket is open until the last of the group has ended, which may wait long for an origin; who connected meanwhile would
+ * wait with it. The web server asks the other group at once instead.
+ */
+static void send_to_other_group(void)
+{
+	int fd;
+	shutdown(LISTENING, SHUT_RDWR);
+	while ((fd = accept(LISTENING, NULL, NULL)) >= 0)
+		close(fd);
 }
 
 /*
@@ -297,7 +314,7 @@ static void stop(int signal)
  */
 static void heed_signals(sigset_t *before)
 {
-	struct sigaction action = {.sa_handler = stop};
+	struct sigaction action = {.sa_sigaction = stop, .sa_flags = SA_SIGINFO};
 	sigset_t signals;
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGUSR1, &action, NULL);
@@ -317,6 +334,9 @@ static bool wait_for_connection(const sigset_t *mask)
 	struct pollfd listening = {.fd = LISTENING, .events = POLLIN};
 	while (!stopping && ppoll(&listening, 1, NULL, mask) < 0 && errno == EINTR)
 		;
+	/* Another of the group had the signal first; this one's waits behind it. */
+	if (listening.revents & POLLHUP)
+		stopping = 1;
 	return !stopping;
 }
 
@@ -366,6 +386,8 @@ int worker_run(struct arena *a, const struct config *config, const struct servic
 			return 1;
 		}
 	}
+	if (group_stops)
+		send_to_other_group();
 	log_repeated(true);
 	metrics_end(stopping ? METRIC_STOPPED : METRIC_RETIRED);
 	return 0;

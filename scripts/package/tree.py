@@ -39,6 +39,8 @@ SyslogIdentifier=lorikeet-{group}
 KillMode=mixed
 Restart=always
 RestartSec=1
+# multiwatch tells its group to stop.
+KillMode=mixed
 TimeoutStopSec={stopwaitsecs}
 """
 

@@ -13,7 +13,7 @@ from bench import NO_CACHE
 from origin import Origin
 from PIL import Image
 from shop import Shop, rule
-from stack import REPO, ask_socket, render, wait_for
+from stack import REPO, ask_socket, can_connect, render, wait_for
 
 PICTURE = "/iiif/3/f%2Fa.png/full/max/0/default.jpg"
 FETCHED = "/iiif/3/o%2Fa.png/full/max/0/default.jpg"
@@ -252,6 +252,25 @@ def test_reload_replaces_all_and_loses_nothing(shop, reload):
     assert done.returncode == 0, done.stderr
     assert not before & all_pids(shop) and len(all_pids(shop)) == len(before)
     assert load.good > 50 and not load.bad and len(load.etags) == 2
+
+
+def test_nobody_waits_in_a_group_that_stops(shop):
+    """One download keeps it: what comes meanwhile is the other group's at once."""
+    stack = shop.stack
+    for i in range(4):
+        Image.new("RGB", (64, 48), "red").save(stack.folder.parent.parent / f"health-images/new{i}.png")
+    slow = threading.Thread(target=ask_socket, args=(stack.socket("fetch-a"), "/iiif/3/slow%2Fa.png/info.json", 30),
+                            kwargs={"LORIKEET_STEP": "fetch-1"})
+    slow.start()
+    wait_for("the download", 5, lambda: b'lorikeet_workers{group="fetch-a",state="busy"} 1' in shop.get("/metrics").body)
+    restart = threading.Thread(target=stack.restart_group, args=("fetch-a",))
+    restart.start()
+    wait_for("its socket to close", 5, lambda: not can_connect(stack.socket("fetch-a")))
+    assert [shop.get(f"/iiif/3/o%2Fnew{i}.png/info.json").status for i in range(4)] == [200] * 4
+    assert restart.is_alive() and slow.is_alive()
+    for thread in (slow, restart):
+        thread.join()
+    assert can_connect(stack.socket("fetch-a"))
 
 
 def test_two_versions_run_beside_each_other(shop, reload):
