@@ -92,6 +92,17 @@ def test_a_new_server_believes_the_balancer_and_knows_its_names(user_data, tmp_p
     assert f"server_name {NAMES} localhost" in text
 
 
+def test_the_servers_keep_connections_longer_than_the_balancer(user_data, tmp_path):
+    """Else it sends requests into closing ones: 502."""
+    site = tmp_path / "site"
+    shutil.copy(REPO / "nginx-sample.conf", site)
+    edit = re.search(r"(?ms)^ *sed -i .*?\"\$site\"$", user_data).group(0)
+    subprocess.run(["bash", "-euc", f"site={site}\n{edit}"], check=True)
+    kept = [int(s) for s in re.findall(r"(?m)^    keepalive_timeout (\d+)s;", site.read_text())]
+    idle = int(re.search(r'idle_timeout\.timeout_seconds, Value: "(\d+)"', TEMPLATE.read_text()).group(1))
+    assert len(kept) == 2 and min(kept) > idle
+
+
 def test_the_balancer_asks_what_the_site_answers():
     path = re.search(r"HealthCheckPath: (\S+)", TEMPLATE.read_text()).group(1)
     assert re.search(re.search(r"location ~ (\^/health\S+)", (REPO / "nginx-sample.conf").read_text()).group(1).replace("?<", "?P<"), path)
