@@ -71,9 +71,10 @@ static void add_network(struct list *l)
 		add(l, read[i], PLACE_READ);
 }
 
+/* Who only tells how the pool is has no originals: a volume of theirs that is dead must not keep it. */
 static void add_folders(struct list *l, const struct config *c)
 {
-	for (size_t i = 0; i < c->n_rules; i++) {
+	for (size_t i = 0; c->role != ROLE_HEALTH && i < c->n_rules; i++) {
 		const struct config_rule *r = &c->rules[i];
 		if (r->type != SOURCE_FILE)
 			continue;

@@ -135,6 +135,7 @@ static int of_parent(const char *name)
 TRY(read_passwd, opened("/etc/passwd", O_RDONLY))
 TRY(read_settings, opened(settings, O_RDONLY))
 TRY(read_secret, opened(secret, O_RDONLY))
+TRY(read_original, opened(in(root, "a.jpg"), O_RDONLY))
 TRY(read_by_link, opened("/proc/self/root/etc/passwd", O_RDONLY))
 TRY(read_environment, of_parent("environ"))
 TRY(read_memory, of_parent("mem"))
@@ -210,7 +211,7 @@ static int limit_parent(void)
 TRY(change_mode, result_of(chmod(in(root, "a.jpg"), 0600)))
 TRY(undo, result_of(prctl(PR_SET_DUMPABLE, 1)))
 
-enum who { NOBODY, FETCHERS };
+enum who { NOBODY, FETCHERS, ALL_BUT_HEALTH };
 
 static const struct {
 	const char *what;
@@ -221,6 +222,7 @@ static const struct {
 	{"read it by a link of the kernel's", read_by_link, NOBODY},
 	{"read the configuration", read_settings, NOBODY},
 	{"read a secret", read_secret, FETCHERS},
+	{"read an original", read_original, ALL_BUT_HEALTH},
 	{"read another process's environment", read_environment, NOBODY},
 	{"read another process's memory", read_memory, NOBODY},
 	{"open its own memory for writing", write_own_memory, NOBODY},
@@ -276,14 +278,18 @@ static const struct {
 	CALL(seccomp), CALL(landlock_create_ruleset), CALL(setsid), CALL(setpgid), CALL(ioprio_set), CALL(fchownat), CALL(mknodat),
 };
 
+static bool is_among(const char *role, enum who who)
+{
+	return who == FETCHERS ? strcmp(role, "fetcher") == 0 : who == ALL_BUT_HEALTH && strcmp(role, "health") != 0;
+}
+
 static void try_all(const void *role)
 {
 	int faults = 0;
-	bool fetches = strcmp(role, "fetcher") == 0;
 	enter(role);
 	for (size_t i = 0; i < LENGTH(tries); i++) {
 		int why = tries[i].try();
-		if ((why == 0) == (fetches && tries[i].may == FETCHERS))
+		if ((why == 0) == is_among(role, tries[i].may))
 			continue;
 		fprintf(stderr, "%s: %s: %s\n", (const char *)role, tries[i].what, why ? strerror(why) : "not refused");
 		faults++;
