@@ -11,18 +11,16 @@
 It verifies signatures. All its processes end with stop(), and with the thread that started it: start it from the main
 thread. Requests are signed here by a few lines of Python, so that Lorikeet is not measured by itself.
 """
-import hashlib
-import hmac
 import http.client
 import os
 import shutil
 import signal
 import subprocess
-import time
 import urllib.parse
 import uuid
 from pathlib import Path
 
+from corpus.s3 import quote, sign
 from stack import StackError, free_port, wait_for
 
 # One store, one copy, no manager. The paxos settings make the monitor quick; the tick is how long whoever came before
@@ -73,31 +71,9 @@ rgw thread pool size = 16
 """
 
 
-def quote(text):
-    return urllib.parse.quote(text, safe="")
-
-
 class Reply:
     def __init__(self, reply):
         self.status, self.headers, self.body = reply.status, reply.headers, reply.read()
-
-
-def sign(method, host, path, query, headers, body, access_key, secret_key, region="us-east-1", at=None):
-    """The headers of a request as AWS Signature Version 4 wants them; path is encoded, query a dict."""
-    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
-    scope = f"{moment[:8]}/{region}/s3/aws4_request"
-    headers = {**headers, "x-amz-content-sha256": hashlib.sha256(body).hexdigest(), "x-amz-date": moment}
-    signed = sorted([("host", host), *((k.lower(), v.strip()) for k, v in headers.items())])
-    names = ";".join(k for k, _ in signed)
-    asked = "&".join(f"{k}={v}" for k, v in sorted((quote(k), quote(v)) for k, v in query.items()))
-    canonical = "\n".join([method, path, asked, *(f"{k}:{v}" for k, v in signed), "", names,
-                           headers["x-amz-content-sha256"]])
-    text = "\n".join(["AWS4-HMAC-SHA256", moment, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = ("AWS4" + secret_key).encode()
-    for word in (*scope.split("/"), text):
-        key = hmac.digest(key, word.encode(), "sha256")
-    return {**headers, "Authorization": f"AWS4-HMAC-SHA256 Credential={access_key}/{scope},SignedHeaders={names},"
-                                        f"Signature={key.hex()}"}
 
 
 class Ceph:

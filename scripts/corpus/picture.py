@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Pictures of unknown origin, decoded by Pillow within bounds, as upright sRGB; and how much two of them differ."""
+import base64
+import io
+import warnings
+from dataclasses import dataclass
+from math import inf, log10
+
+import numpy as np
+from PIL import Image, ImageChops, ImageCms, ImageOps
+
+from .info import Wrong
+
+LONG = 1600                  # what is larger is compared reduced to this
+GRID = 96                    # pictures are compared with originals at this size
+CELLS = 8
+THUMB = 180
+FORMATS = {"jpg": ("JPEG", "image/jpeg"), "webp": ("WEBP", "image/webp")}
+SRGB = ImageCms.createProfile("sRGB")
+
+
+class Undecodable(Exception):
+    """An original that cannot be compared with: why."""
+
+
+def bound(most_pixels):
+    Image.MAX_IMAGE_PIXELS = most_pixels
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+def open_answer(body, ask, headers):
+    """The picture of an answer, decoded to its end, and its size. Raises Wrong."""
+    name, media_type = FORMATS[ask.format]
+    given = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != media_type:
+        raise Wrong(f"Content-Type is {given!r}, not {media_type}")
+    try:
+        image = Image.open(io.BytesIO(body), formats=[name])
+        size = image.size
+        check_size(size, ask)
+        if image.getexif().get(0x0112, 1) not in (0, 1):
+            raise Wrong("the answer carries an EXIF orientation: viewers would turn it")
+        return loaded(image), size
+    except Wrong:
+        raise
+    except Exception as e:
+        # Pillow's plugins raise whatever their parsing stumbles over.
+        raise Wrong(f"cannot be decoded as {name}: {e or type(e).__name__}") from None
+
+
+def check_size(size, ask):
+    if not all(low <= side <= high for low, side, high in zip(ask.low, size, ask.high)):
+        wanted = f"{ask.low[0]} x {ask.low[1]}" + ("" if ask.low == ask.high else f" to {ask.high[0]} x {ask.high[1]}")
+        raise Wrong(f"is {size[0]} x {size[1]}, not {wanted}")
+
+
+def loaded(image):
+    """All of the file's data is read, large JPEGs at an eighth or so."""
+    if image.format == "JPEG":
+        image.draft(None, [min(side, LONG) for side in image.size])
+    image.load()
+    return image
+
+
+def reduced(image):
+    scale = LONG / max(image.size)
+    if scale >= 1:
+        return image
+    return image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
+
+
+def eight_bits(image):
+    """Without the modes that Pillow can neither resize nor convert well."""
+    if image.mode.startswith("I"):
+        samples = np.asarray(image).astype(np.float32)
+        return Image.fromarray(np.clip(samples / 257, 0, 255).round().astype(np.uint8))
+    if image.mode == "F":
+        raise Undecodable("samples of floating point have no agreed range")
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
+    return image.convert("L") if image.mode == "1" else image
+
+
+def in_srgb(image, profile):
+    """By the profile, if there is one and it is sound; its opacity stays."""
+    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
+    flat = image.convert({"RGBA": "RGB", "LA": "L"}[image.mode]) if alpha else image
+    if profile and flat.mode in ("RGB", "L", "CMYK", "LAB"):
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            flat = ImageCms.profileToProfile(flat, source, SRGB, outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass
+    if flat.mode == "LAB":
+        flat = ImageCms.profileToProfile(flat, ImageCms.createProfile("LAB"), SRGB, outputMode="RGB")
+    flat = flat.convert("RGB")
+    if alpha:
+        flat.putalpha(alpha)
+    return flat
+
+
+def upright_rgb(image, background):
+    """At most LONG pixels a side. The background is where nothing is opaque."""
+    profile = image.info.get("icc_profile")
+    image = in_srgb(reduced(ImageOps.exif_transpose(eight_bits_keeping_exif(image))), profile)
+    if image.mode == "RGBA":
+        below = Image.new("RGBA", image.size, (*background, 255))
+        image = Image.alpha_composite(below, image).convert("RGB")
+    return image
+
+
+def eight_bits_keeping_exif(image):
+    exif = image.getexif()
+    made = eight_bits(image)
+    if made is not image:
+        made.getexif().update(exif)
+    return made
+
+
+@dataclass
+class Reference:
+    """A picture to compare with: upright sRGB, of an image that is w x h in full."""
+    picture: Image.Image
+    w: int
+    h: int
+    is_guess: bool = False               # its colours are (CMYK without a profile)
+
+    def part(self, region):
+        x, y = self.picture.width / self.w, self.picture.height / self.h
+        return region[0] * x, region[1] * y, (region[0] + region[2]) * x, (region[1] + region[3]) * y
+
+
+def samples(image, grid, box=None):
+    return np.asarray(image.resize(grid, Image.Resampling.BOX, box=box), np.float32)
+
+
+def psnr(one, other):
+    error = float(np.mean((one - other) ** 2))
+    return inf if error == 0 else 10 * log10(255 ** 2 / error)
+
+
+def worst_cell(one, other):
+    """The mean difference of that part, of 8 x 8, in which it is largest."""
+    far = np.abs(one - other).mean(axis=2)
+    rows = np.array_split(far, min(CELLS, far.shape[0]), axis=0)
+    return max(float(cell.mean()) for row in rows for cell in np.array_split(row, min(CELLS, far.shape[1]), axis=1))
+
+
+def likeness(one, other):
+    """The correlation of the luma; 1 where there is too little contrast for it."""
+    weights = np.array([.299, .587, .114], np.float32)
+    a, b = ((s @ weights).ravel() for s in (one, other))
+    if min(a.std(), b.std()) < 4:
+        return 1.0
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def compare(picture, region, reference, limits):
+    """The PSNR on a small version of both; and what is wrong, empty if nothing is. README.md argues for the limits."""
+    box = reference.part(region)
+    room = box[2] - box[0], box[3] - box[1]
+    # Halved at least, so that neither sharp pixels nor subsampled chroma count.
+    grid = [max(1, min(GRID, side // 2, int(r))) for side, r in zip(picture.size, room)]
+    one, other = samples(picture, grid), samples(reference.picture, grid, box)
+    found, cell = psnr(one, other), worst_cell(one, other)
+    if reference.is_guess:
+        mean, alike = float(np.abs(one - other).mean()), likeness(one, other)
+        is_wrong = mean > limits.guess_mean or alike < limits.guess_likeness
+        words = f"mean difference {mean:.0f} of 255, likeness {alike:.2f}, of colours that are a guess"
+    else:
+        is_wrong = found < limits.psnr or cell > limits.cell
+        words = f"PSNR {found:.1f} dB, the worst part differs by {cell:.0f} of 255"
+    return found, words if is_wrong else ""
+
+
+def exact_psnr(one, other):
+    """Of two pictures of one size, each pixel."""
+    return psnr(np.asarray(one, np.float32), np.asarray(other, np.float32))
+
+
+def difference(one, other):
+    """What differs, eight times as bright."""
+    return ImageChops.difference(one, other).point(lambda v: min(255, v * 8))
+
+
+def thumb(image):
+    """As a data: address."""
+    small, out = image.copy(), io.BytesIO()
+    small.thumbnail((THUMB, THUMB))
+    small.save(out, "JPEG", quality=75)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Processes that check an image each at a time. One that crashes in a decoder, runs out of memory or takes too long is that
+image's failure: it is replaced, and nothing else is lost. What comes back is JSON, not objects."""
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import time
+from multiprocessing.connection import wait
+
+from .check import Checker, plain
+
+TICK_S = 0.5
+REQUESTS = 12                # at most, for an image: both versions of each answer; each may be tried twice
+ORIGINAL_S = 300
+BYTES_A_PIXEL = 16
+
+
+def bound_memory(settings):
+    most = (1 << 30) + settings.max_pixels * BYTES_A_PIXEL + settings.max_bytes * 2
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def serve(pipe, others, settings):
+    """In the process: until the pipe closes, which no other process may hold open."""
+    for other in others:
+        other.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    bound_memory(settings)
+    checker = Checker(settings)
+    while True:
+        try:
+            number, identifier = pipe.recv()
+        except EOFError:
+            return
+        try:
+            found = checker.check(number, identifier)
+        except Exception as e:
+            found = failed(identifier, f"{type(e).__name__}: {e}")
+        try:
+            pipe.send_bytes(json.dumps({"n": number, **found}, separators=(",", ":")).encode())
+        except BrokenPipeError:
+            return
+
+
+def failed(identifier, reason):
+    return {"id": identifier, "faults": 1, "changes": 0, "asked": [{"kind": "image", "reason": plain(reason)}]}
+
+
+class Hand:
+    def __init__(self, settings, others):
+        self.pipe, far = multiprocessing.Pipe()
+        self.process = multiprocessing.get_context("fork").Process(target=serve, args=(far, [*others, self.pipe], settings),
+                                                                   daemon=True)
+        self.process.start()
+        far.close()
+        self.job, self.since = None, 0
+
+    def give(self, job):
+        self.job, self.since = job, time.monotonic()
+        self.pipe.send(job)
+
+    def end(self):
+        self.pipe.close()
+        if self.process.is_alive():
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.join()
+
+
+class Workers:
+    """A with block; results() yields (number, outcome), and None now and then for whoever shows progress."""
+
+    def __init__(self, settings):
+        self.settings, self.hands = settings, []
+        self.most_s = settings.image_timeout or REQUESTS * 2 * settings.timeout + ORIGINAL_S
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for hand in self.hands:
+            hand.end()
+
+    def add(self):
+        self.hands.append(Hand(self.settings, [h.pipe for h in self.hands]))
+        return self.hands[-1]
+
+    def results(self, jobs):
+        jobs = iter(jobs)
+        for job in jobs:
+            self.add().give(job)
+            if len(self.hands) >= self.settings.parallel:
+                break
+        while busy := [h for h in self.hands if h.job]:
+            ready = wait([h.pipe for h in busy], TICK_S)
+            for hand in busy:
+                outcome = self.outcome(hand, hand.pipe in ready)
+                if not outcome:
+                    continue
+                yield outcome
+                hand = hand if hand in self.hands else self.add()
+                hand.job = None
+                if job := next(jobs, None):
+                    hand.give(job)
+            yield None
+
+    def outcome(self, hand, is_ready):
+        """A failure too if its process is gone or takes too long."""
+        number, identifier = hand.job
+        try:
+            if is_ready:
+                return number, json.loads(hand.pipe.recv_bytes())
+            if time.monotonic() - hand.since < self.most_s:
+                return None
+            reason = f"the whole image took longer than {self.most_s:g} s"
+        except (EOFError, ConnectionError):
+            hand.process.join()
+            code = hand.process.exitcode
+            reason = f"the process that checked it ended: {signal.Signals(-code).name if code < 0 else f'status {code}'}"
+        self.hands.remove(hand)
+        hand.end()
+        return number, {"n": number, **failed(identifier, reason)}
