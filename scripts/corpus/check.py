@@ -174,7 +174,7 @@ class Image:
         if not self.reference:
             self.reference, self.reference_name = picture.Reference(image, about["width"], about["height"]), f"{ask.kind} picture"
             return
-        entry_psnr, words = picture.compare(image, ask.region, self.reference, self.settings)
+        entry_psnr, words = picture.compare(image, ask, self.reference, self.settings)
         entry["psnr"] = rounded(entry_psnr)
         if words:
             box = self.reference.part(ask.region)

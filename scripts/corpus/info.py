@@ -15,13 +15,15 @@ class Wrong(Exception):
 
 @dataclass
 class Ask:
-    """A picture to ask for: region (x, y, w, h) in full pixels, and the sizes that are right for the answer."""
+    """A picture to ask for: region (x, y, w, h) in full pixels, the sizes that are right for the answer, and of a tile the
+    factor that it is reduced by."""
     kind: str
     path: str
     region: tuple
     low: tuple
     high: tuple
     format: str = "jpg"
+    factor: int = 0
 
 
 def is_count(value):
@@ -174,7 +176,7 @@ def tile_asks(info):
         part = [min(s * factor, f - a) for s, f, a in zip(side, full, at)]
         size = tuple(ceil(p / factor) for p in part)
         region = f"{at[0]},{at[1]},{part[0]},{part[1]}"
-        yield Ask(kind, f"{region}/{size[0]},{size[1]}/0/default.jpg", (*at, *part), size, size)
+        yield Ask(kind, f"{region}/{size[0]},{size[1]}/0/default.jpg", (*at, *part), size, size, factor=factor)
 
 
 def asks(info, api):

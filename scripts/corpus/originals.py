@@ -8,7 +8,7 @@ import tempfile
 
 from PIL import Image, UnidentifiedImageError
 
-from .picture import Reference, Undecodable, loaded, upright_rgb
+from .picture import Reference, Undecodable, loaded, orientation, upright_rgb
 from .s3 import Bucket, S3Error
 
 TOOL_S = 120
@@ -47,28 +47,33 @@ def by_tool(data, suffix, command):
             raise Undecodable(f"{command[0]} took longer than {TOOL_S} s") from None
         if done.returncode or not os.path.exists(names["out"]):
             raise Undecodable(f"{command[0]} cannot decode the original")
-        with Image.open(names["out"]) as image:
-            image.load()
-        return image
+        return opened(names["out"])
 
 
-def opened(data):
+def opened(file):
+    image = Image.open(file)
+    full, turned = image.size, orientation(image)
+    if image.format == "PSD":
+        # The merged picture lies on white already, and what Pillow takes for opacity may be a selection.
+        return loaded(image).convert("RGB"), full, 1
+    return loaded(image), full, turned
+
+
+def decoded(data):
+    """The image, its size as stored, its orientation."""
+    is_boxed, is_tiff = data[4:8] == b"jP  ", data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    if (is_boxed or data[:4] == b"\xff\x4f\xff\x51") and shutil.which("opj_decompress"):
+        # Pillow knows nothing of palettes, channel definitions and colour spaces of JPEG 2000.
+        found = by_tool(data, ".jp2" if is_boxed else ".j2k", ["opj_decompress", "-quiet", "-i", "{in}", "-o", "{out}"])
+        if found[0].mode not in ("RGB", "L", "I;16"):
+            raise Undecodable(f"OpenJPEG's tool does not tell what the components of a JPEG 2000 of {found[0].mode} are")
+        return found
     try:
-        image = Image.open(io.BytesIO(data))
-        full = image.size
-        return loaded(image), full
-    except (UnidentifiedImageError, NotImplementedError) as e:
-        refused = e
-    except Exception as e:
-        raise Undecodable(f"Pillow cannot decode the original: {e or type(e).__name__}") from None
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        image = by_tool(data, ".tif", ["tiff2rgba", "{in}", "{out}"])
-    elif data[4:8] == b"jP  " or data[:4] == b"\xff\x4f\xff\x51":
-        suffix = ".jp2" if data[4:8] == b"jP  " else ".j2k"
-        image = by_tool(data, suffix, ["opj_decompress", "-quiet", "-i", "{in}", "-o", "{out}"])
-    else:
-        raise Undecodable(f"Pillow cannot open the original: {type(refused).__name__}")
-    return image, image.size
+        return opened(io.BytesIO(data))
+    except (UnidentifiedImageError, NotImplementedError):
+        if not is_tiff:
+            raise
+        return by_tool(data, ".tif", ["tiff2rgba", "{in}", "{out}"])
 
 
 def reference(where, name, background):
@@ -79,13 +84,14 @@ def reference(where, name, background):
         raise Undecodable(f"the original cannot be read: {e}") from None
     if data is None:
         raise Undecodable("there is no such original")
-    image, full = opened(data)
-    is_guess = image.mode == "CMYK" and not image.info.get("icc_profile")
-    if image.getexif().get(0x0112) in TURNED:
-        full = full[::-1]
     try:
-        return Reference(upright_rgb(image, background), *full, is_guess)
+        image, full, turned = decoded(data)
+        is_guess = image.mode == "CMYK" and not image.info.get("icc_profile")
+        return Reference(upright_rgb(image, background, turned), *(full[::-1] if turned in TURNED else full), is_guess)
     except Undecodable:
         raise
+    except UnidentifiedImageError:
+        raise Undecodable("Pillow cannot open the original") from None
     except Exception as e:
-        raise Undecodable(f"Pillow cannot convert the original: {e or type(e).__name__}") from None
+        # Pillow's plugins raise whatever their parsing stumbles over.
+        raise Undecodable(f"the original cannot be decoded by Pillow: {e or type(e).__name__}") from None

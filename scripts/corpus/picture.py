@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from math import inf, log10
 
 import numpy as np
-from PIL import Image, ImageChops, ImageCms, ImageOps
+from PIL import Image, ImageChops, ImageCms
 
 from .info import Wrong
 
-LONG = 1600                  # what is larger is compared reduced to this
+SIDE = 1600                  # what has more pixels than a square of this is compared reduced to so many
 GRID = 96                    # pictures are compared with originals at this size
 CELLS = 8
 THUMB = 180
 FORMATS = {"jpg": ("JPEG", "image/jpeg"), "webp": ("WEBP", "image/webp")}
 SRGB = ImageCms.createProfile("sRGB")
+TURN = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
 
 
 class Undecodable(Exception):
@@ -38,7 +40,7 @@ def open_answer(body, ask, headers):
         image = Image.open(io.BytesIO(body), formats=[name])
         size = image.size
         check_size(size, ask)
-        if image.getexif().get(0x0112, 1) not in (0, 1):
+        if orientation(image) in TURN:
             raise Wrong("the answer carries an EXIF orientation: viewers would turn it")
         return loaded(image), size
     except Wrong:
@@ -54,16 +56,21 @@ def check_size(size, ask):
         raise Wrong(f"is {size[0]} x {size[1]}, not {wanted}")
 
 
+def orientation(image):
+    """By EXIF, or the TIFF's own tag. Before load(), which may close the file that it is in."""
+    return image.getexif().get(0x0112, 1)
+
+
 def loaded(image):
     """All of the file's data is read, large JPEGs at an eighth or so."""
     if image.format == "JPEG":
-        image.draft(None, [min(side, LONG) for side in image.size])
+        image.draft(None, [min(side, SIDE) for side in image.size])
     image.load()
     return image
 
 
 def reduced(image):
-    scale = LONG / max(image.size)
+    scale = SIDE / (image.width * image.height) ** .5
     if scale >= 1:
         return image
     return image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
@@ -99,22 +106,14 @@ def in_srgb(image, profile):
     return flat
 
 
-def upright_rgb(image, background):
-    """At most LONG pixels a side. The background is where nothing is opaque."""
+def upright_rgb(image, background, turned=1):
+    """No larger than SIDE says. turned: by this orientation; the background is where nothing is opaque."""
     profile = image.info.get("icc_profile")
-    image = in_srgb(reduced(ImageOps.exif_transpose(eight_bits_keeping_exif(image))), profile)
+    image = in_srgb(reduced(eight_bits(image)), profile)
     if image.mode == "RGBA":
         below = Image.new("RGBA", image.size, (*background, 255))
         image = Image.alpha_composite(below, image).convert("RGB")
-    return image
-
-
-def eight_bits_keeping_exif(image):
-    exif = image.getexif()
-    made = eight_bits(image)
-    if made is not image:
-        made.getexif().update(exif)
-    return made
+    return image.transpose(TURN[turned]) if turned in TURN else image
 
 
 @dataclass
@@ -155,13 +154,15 @@ def likeness(one, other):
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def compare(picture, region, reference, limits):
+def compare(picture, ask, reference, limits):
     """The PSNR on a small version of both; and what is wrong, empty if nothing is. README.md argues for the limits."""
-    box = reference.part(region)
+    box = reference.part(ask.region)
     room = box[2] - box[0], box[3] - box[1]
     # Halved at least, so that neither sharp pixels nor subsampled chroma count.
     grid = [max(1, min(GRID, side // 2, int(r))) for side, r in zip(picture.size, room)]
-    one, other = samples(picture, grid), samples(reference.picture, grid, box)
+    # The last row and column of a tile may lie beyond the image's edge in part.
+    inside = [min(side, r / ask.factor) if ask.factor else side for side, r in zip(picture.size, ask.region[2:])]
+    one, other = samples(picture, grid, (0, 0, *inside)), samples(reference.picture, grid, box)
     found, cell = psnr(one, other), worst_cell(one, other)
     if reference.is_guess:
         mean, alike = float(np.abs(one - other).mean()), likeness(one, other)

@@ -33,7 +33,7 @@ def serve(pipe, others, settings):
     while True:
         try:
             number, identifier = pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
         try:
             found = checker.check(number, identifier)

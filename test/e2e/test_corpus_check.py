@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""scripts/corpus-check: what it finds and what it does not, before real servers and lying ones."""
+import csv
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ceph import Ceph
+from liar import WRONG, WRONG_INFO, Liar, coded, half_gray, photo
+from PIL import Image, ImageCms, ImageOps
+from stack import REPO, Stack, wait_for
+
+from corpus import info
+from corpus.identifiers import from_lines
+
+PROGRAM = REPO / "scripts/corpus-check"
+
+
+class Ran:
+    def __init__(self, status, output, out):
+        self.status, self.output, self.out = status, output, out
+
+    @property
+    def report(self):
+        return (self.out / "report.html").read_text()
+
+    @property
+    def rows(self):
+        with open(self.out / "results.csv", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def reasons(self, identifier, field="reason"):
+        """By kind."""
+        return {r["kind"]: r[field] for r in self.rows if r["identifier"] == identifier and r[field]}
+
+
+def words_of(out, *words):
+    return [PROGRAM, "--out", out, "--parallel", "4", *map(str, words)]
+
+
+def check(out, *words, given=b"", env=None):
+    done = subprocess.run(words_of(out, *words), input=given, capture_output=True, timeout=120, env={**os.environ, **(env or {})})
+    return Ran(done.returncode, (done.stdout + done.stderr).decode(errors="replace"), out)
+
+
+def listed(folder, names):
+    path = folder / "list"
+    path.write_text("\n".join(names) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def corpus(scratch):
+    """served: what the server has; originals: what it should have. Differences are damage."""
+    served, originals = scratch / "corpus-served", scratch / "corpus-originals"
+    for folder in (served, originals):
+        folder.mkdir()
+        folder.chmod(0o755)
+    picture = photo((900, 700))
+
+    def put(name, data, wrong=None):
+        (originals / name).write_bytes(data)
+        (served / name).write_bytes(data if wrong is None else wrong)
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(originals / "turned.jpg", exif=exif, quality=90)
+    put("turned.jpg", (originals / "turned.jpg").read_bytes())
+    put("good.jpg", coded(picture))
+    for name, made in (("deep.png", Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)),
+                       ("cmyk.jpg", picture.convert("CMYK")), ("palette.png", picture.quantize(64)),
+                       ("clear.png", Image.merge("RGBA", [*picture.split(), picture.getchannel("R")]))):
+        made.save(originals / name)
+        put(name, (originals / name).read_bytes())
+    picture.save(originals / "profile.jpg", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    put("profile.jpg", (originals / "profile.jpg").read_bytes())
+    put("half-gray.jpg", coded(picture), coded(half_gray(picture)))
+    put("inverted.jpg", coded(picture), coded(ImageOps.invert(picture)))
+    put("inverted-cmyk.jpg", (originals / "cmyk.jpg").read_bytes(), coded(ImageOps.invert(picture)))
+    put("other-size.jpg", coded(picture), coded(picture.resize((899, 700))))
+    put("damaged.jpg", coded(picture)[:9000])
+    picture.save(originals / "deep.tif")
+    (served / "deep.tif").write_bytes((originals / "deep.tif").read_bytes()[:5000])
+    (served / "deep.jpg").write_bytes(coded(picture))
+    return served, originals
+
+
+GOOD = {"turned.jpg", "good.jpg", "deep.png", "cmyk.jpg", "palette.png", "clear.png", "profile.jpg", "deep.tif", "deep.jpg"}
+BAD = {"half-gray.jpg", "inverted.jpg", "inverted-cmyk.jpg", "other-size.jpg", "damaged.jpg"}
+
+
+@pytest.fixture(scope="module")
+def server(scratch, binary, corpus):
+    config = scratch / "corpus.conf"
+    config.write_text('server: { prefixes_2 = ["/iiif/2"]; };\n'
+                      f'rules = ( {{ prefix = "c/"; type = "file"; root = "{corpus[0]}"; fallback = [".tif -> .jpg"]; }} );\n')
+    with Stack(scratch / "corpus-server", binary, config, workers=2) as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("api", [3, 2])
+def test_a_corpus_beside_its_originals(folder, server, corpus, api):
+    ran = check(folder / "out", f"{server.url}/iiif/{api}", "--api", api, "--prefix", "c/", "--identifiers", corpus[0],
+                "--originals", corpus[1])
+    failed = {r["identifier"] for r in ran.rows if r["verdict"] == "failed"}
+    assert ran.status == 1 and failed == BAD, ran.output + str([r for r in ran.rows if r["verdict"] == "failed"])
+    assert {r["identifier"] for r in ran.rows} == GOOD | BAD
+    kinds = {r["kind"]: r for r in ran.rows if r["identifier"] == "good.jpg"}
+    assert list(kinds) == ["info", "full", "sample", "tile", "coarse tile", "webp"]
+    assert all(float(kinds[k]["psnr"]) > 28 for k in list(kinds)[1:])
+    assert (kinds["full"]["width"], kinds["full"]["height"]) == ("900", "700")
+    assert (kinds["sample"]["width"], kinds["sample"]["height"]) == ("400", "311")
+    assert "PSNR" in ran.reasons("half-gray.jpg")["full"] and "PSNR" in ran.reasons("inverted.jpg")["webp"]
+    assert "a guess" in ran.reasons("inverted-cmyk.jpg")["sample"]
+    assert ran.reasons("other-size.jpg") == {"info": "info.json: 899 x 700, but the original is 900 x 700"}
+    assert any(reason.startswith("500 ") for reason in ran.reasons("damaged.jpg").values())
+    # The one whose TIFF is cut off; its original is whole, and the JPEG in its place looks like it.
+    assert set(ran.reasons("deep.tif", "fallback").values()) == {"1"}
+    assert "From a fallback: 1 images" in ran.report and ran.report.index("half-gray") < ran.report.index("From a fallback")
+    assert ran.report.count('src="data:image/jpeg;base64,') > 8
+    # deep.jpg has no original; damaged.jpg has none that is whole.
+    assert "there is no such original" in ran.report and "2 not compared" in ran.output
+
+
+def test_a_tolerated_ratio(folder, server, corpus):
+    words = (f"{server.url}/iiif/3", "--prefix", "c/", "--identifiers", listed(folder, ["good.jpg", "none.jpg"]))
+    assert [check(folder / "out", *words, "--tolerate", t).status for t in ("49%", "0.5")] == [1, 0]
+
+
+def test_each_lie_is_that_images_failure(folder):
+    names = sorted({*WRONG, *WRONG_INFO}) + ["html", "deep", "missing", "good", "good too"]
+    random.Random(1).shuffle(names)
+    with Liar() as liar:
+        begun = time.monotonic()
+        ran = check(folder / "out", liar.base, "--identifiers", listed(folder, names), "--timeout", ".7", "--max-bytes", "2000000",
+                    "--parallel", "8")
+        assert time.monotonic() - begun < 60 and ran.status == 1
+        assert all(h["X-Lorikeet-No-Cache"] == "1" for h in liar.headers)
+    failed = {r["identifier"] for r in ran.rows if r["verdict"] == "failed"}
+    assert set(names) - failed == {"good", "good too", "busy-once"}, ran.output
+    wanted = {
+        "endless": "beyond 2000000 bytes", "announces": "1000000000000 bytes are announced", "drips": "longer than 0.7 s",
+        "drips-body": "longer than 0.7 s", "closes": "RemoteDisconnected", "short": "IncompleteRead", "long": "cannot be decoded",
+        "redirects": "302 to https://example.org/", "fails": "500 <script>", "text": "'text/plain', not image/jpeg",
+        "no-jpeg": "cannot be decoded", "bomb": "3600000000 pixels", "vast": "3600000000 pixels",
+        "inverted": "does not look like", "half-gray": "does not look like", "half-gray-full": "does not look like",
+        "turned": "does not look like", "narrow": "is 255 x 256, not 256 x 256", "html": "no JSON", "deep": "no JSON", "missing": "404",
+        "other-id": "id is 'https://example.org/x', not", "no-width": "'600'", "bad-tiles": "tiles has {'width': 256}",
+        "huge-tile": "beyond its limits", "sizes": "300 x 300, which is no size of 600 x 400"}
+    assert set(wanted) == failed
+    for name, words in wanted.items():
+        assert any(words in reason for reason in ran.reasons(name).values()), f"{name}: {ran.reasons(name)}"
+    assert set(ran.reasons("busy-once", "retried").values()) == {"503"}
+    assert [r["verdict"] for r in ran.rows if r["identifier"] == "vast" and r["kind"] == "full"] == ["skipped"]
+    # What stands behind an answer spoils none of the same connection.
+    assert "Traceback" not in ran.output and "\x1b" not in ran.output
+
+
+class Page(HTMLParser):
+    TAGS = set("html head meta title style body h1 h2 h3 p b small ul li table tr th td article figure img figcaption".split())
+
+    def handle_starttag(self, tag, attributes):
+        assert tag in self.TAGS, tag
+        for name, value in attributes:
+            assert name in ("lang", "charset", "http-equiv", "content", "name", "alt", "src"), name
+            assert name != "src" or re.fullmatch(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", value)
+
+
+def test_hostile_names_and_texts(folder):
+    names = [b'"><script>alert(1)</script>', b"=cmd|' /C calc'!A0", b"\xff\xfe no UTF-8", b"a\x1b[2Jb\xe2\x80\xaec", b"</title><img src=x onerror=y>",
+             b"%2e%2e/", b"../../etc/passwd", b"fails", b"#?&;\\"]
+    with Liar() as liar:
+        ran = check(folder / "out", liar.base, "--identifiers", "-", given=b"\n".join(names))
+        assert len([n for n in liar.asked if n in {os.fsdecode(n) for n in names}]) >= 7
+    page = Page()
+    page.feed(ran.report)
+    assert "default-src 'none'; img-src data:" in ran.report and "<script" not in ran.report and "\x1b" not in ran.report
+    assert "&lt;script&gt;alert(&quot;text&quot;)" in ran.report and "\u202e" not in ran.report
+    cells = [cell for row in ran.rows for cell in row.values()]
+    assert "'=cmd|' /C calc'!A0" in cells and not [c for c in cells if c[:1] in ("=", "@")]
+    assert len({r["identifier"] for r in ran.rows}) == len(names)
+
+
+def test_it_goes_on_after_a_kill(folder):
+    names, out = [f"i{n}" for n in range(30)], folder / "out"
+    with Liar(delay=.02) as liar:
+        words = (liar.base, "--identifiers", listed(folder, names))
+        running = subprocess.Popen(words_of(out, *words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        wait_for("some images", 20, lambda: sum(liar.asked.values()) > 10)
+        running.send_signal(signal.SIGSTOP)
+        other = check(out, *words)
+        assert other.status == 2 and "another run is at work" in other.output
+        running.kill()
+        running.communicate()
+        before = dict(liar.asked)
+        held = (out / "journal.jsonl").read_bytes()
+        assert held.count(b"\n") > 5 and len(before) < 30
+        # The kill may come in the middle of a line.
+        (out / "journal.jsonl").write_bytes(held + held.splitlines()[-1][:40])
+        time.sleep(.3)
+        changed = check(out, *words, "--timeout", "9")
+        assert changed.status == 2 and "another --timeout" in changed.output
+        ran = check(out, *words)
+        assert ran.status == 0 and "going on" in ran.output, ran.output
+        assert set(liar.asked) == set(names) and max(liar.asked.values()) == 2
+        assert sum(liar.asked.values()) <= 30 + 4
+        assert sorted({r["identifier"] for r in ran.rows}) == sorted(names) and len(ran.rows) == 30 * 6
+        # What is finished begins anew.
+        assert check(out, *words).status == 0 and min(liar.asked.values()) >= 2
+
+
+def test_an_interrupt_leaves_a_report(folder):
+    with Liar(delay=.05) as liar:
+        running = subprocess.Popen(words_of(folder / "out", liar.base, "--identifiers", listed(folder, [f"i{n}" for n in range(500)])),
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        wait_for("some images", 20, lambda: sum(liar.asked.values()) > 12)
+        running.send_signal(signal.SIGINT)
+        output = running.communicate(timeout=20)[0].decode()
+    assert running.returncode == 130 and "interrupted" in output and "Traceback" not in output
+    assert "The run is not finished" in (folder / "out/report.html").read_text()
+
+
+def test_several_servers_share_the_images(folder):
+    with Liar() as one, Liar() as other:
+        ran = check(folder / "out", one.base, other.base, "--identifiers", listed(folder, [f"i{n}" for n in range(10)]))
+        assert ran.status == 0 and len(one.asked) == len(other.asked) == 5
+
+
+def test_two_versions(folder, scratch, binary, server, corpus):
+    """The same twice: no difference. Another quality, and a limit: in the report, before beside now."""
+    base = (f"{server.url}/iiif/3", "--prefix", "c/", "--identifiers",
+            listed(folder, ["good.jpg", "palette.png", "damaged.jpg", "turned.jpg"]))
+    same = check(folder / "same", *base, "--against", f"{server.url}/iiif/3")
+    assert not [r for r in same.rows if r["changed"] or r["other_psnr"]]
+    assert "the other version fails too" in "".join(same.reasons("damaged.jpg").values())
+    config = scratch / "other.conf"
+    config.write_text("images: { jpeg_quality = 15; };\n"
+                      f'rules = ( {{ prefix = "c/good"; type = "file"; root = "{corpus[0]}"; path = "good{{id}}"; max_width = 500; }},\n'
+                      f'          {{ prefix = "c/"; type = "file"; root = "{corpus[0]}"; }} );\n')
+    with Stack(scratch / "other-server", binary, config, workers=1) as other:
+        ran = check(folder / "other", *base, "--against", f"{other.url}/iiif/3")
+        assert ran.status == 1 and "4 images, 1 failed, 4 changed" in ran.output, ran.output
+        changed = ran.reasons("good.jpg", "changed")
+        assert "maxWidth: 500 before, None now" in changed["info"]
+        assert "before: is 500 x 389, not 900 x 700" in changed["full"]
+        assert set(ran.reasons("palette.png", "changed")) == {"full", "sample", "tile", "coarse tile"}
+        assert all(re.fullmatch(r"PSNR 3\d\.\d dB|PSNR 2\d\.\d dB", words) for words in ran.reasons("palette.png", "changed").values())
+        for caption in ("sample before", "sample now", "sample, difference x 8"):
+            assert f"<figcaption>{caption}</figcaption>" in ran.report
+        assert check(folder / "near", *base, "--against", f"{other.url}/iiif/3", "--against-psnr", "15").rows != ran.rows
+
+
+def outcome(n):
+    bad = n % 3 == 0
+    reason = ',"reason":"500 The image is damaged."' if bad else ""
+    return (f'{{"n":{n},"id":"i{n}","faults":{int(bad)},"changes":0,"asked":[{{"kind":"info","url":"http://h/i{n}","status":200,'
+            f'"ms":{5 + n % 50},"bytes":900{reason}}}]}}\n')
+
+
+def peak_kb(folder, n):
+    """Of a run of n images, of which all but ten are done already: what it takes to list them, read the journal, go on, and report."""
+    folder.mkdir()
+    (folder / "list").write_text("".join(f"i{i}\n" for i in range(n)))
+    with Liar() as liar:
+        words = words_of(folder / "out", liar.base, "--identifiers", folder / "list", "--tolerate", "1")
+        running = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        wait_for("an image", 20, lambda: sum(liar.asked.values()) > 8)
+        running.kill()
+        running.wait()
+        with open(folder / "out/journal.jsonl", "r+") as file:
+            file.readline()
+            file.seek(file.tell())
+            file.truncate()
+            file.writelines(map(outcome, range(n - 10)))
+        running, peak = subprocess.Popen(words, stdout=subprocess.DEVNULL), 0
+        # What wait4() tells is at least what the parent had.
+        while running.poll() is None:
+            held = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{running.pid}/status").read_text())
+            peak = max(peak, int(held[1]) if held and b"corpus-check" in Path(f"/proc/{running.pid}/cmdline").read_bytes() else 0)
+            time.sleep(.01)
+    assert running.returncode == 0
+    with open(folder / "out/results.csv") as rows:
+        assert sum(1 for _ in rows) == 1 + n - 10 + 6 * 10
+    assert (folder / "out/report.html").stat().st_size < 2_000_000
+    return peak
+
+
+def test_memory_does_not_grow_with_the_corpus(folder):
+    few, many = peak_kb(folder / "few", 2000), peak_kb(folder / "many", 200_000)
+    assert few > 20_000 and many < few + 4000, f"{few} kB, {many} kB"
+
+
+def test_s3(folder, scratch):
+    """A listing of more than a page, and originals, both signed."""
+    keys = [f"pre/{n:04}.jpg" for n in range(1001)] + ["pre/a b+ü/%41.jpg", "pre/notes.txt", "other.jpg"]
+    with Ceph(scratch / "corpus-ceph") as ceph, Liar() as liar:
+        ceph.make_bucket("pics")
+        data = coded(liar.picture)
+        for key in keys:
+            ceph.put("pics", key, data if "ü" in key else b"")
+        env = {"AWS_ENDPOINT_URL": ceph.url, "AWS_ACCESS_KEY_ID": ceph.access_key, "AWS_SECRET_ACCESS_KEY": ceph.secret_key}
+        with subprocess.Popen(words_of(folder / "out", liar.base, "--identifiers", "s3://pics/pre/"), env={**os.environ, **env},
+                              stdout=subprocess.PIPE) as running:
+            wait_for("the listing", 20, (folder / "out/identifiers.jsonl").exists)
+            running.kill()
+        found = [json.loads(line) for line in (folder / "out/identifiers.jsonl").read_text().splitlines()]
+        assert found == sorted(k.removeprefix("pre/") for k in keys if k.startswith("pre/") and k.endswith("jpg"))
+        words = (liar.base, "--identifiers", "-", "--originals", "s3://pics/pre/")
+        ran = check(folder / "compared", *words, given="a b+ü/%41.jpg\n".encode(), env=env)
+        assert ran.status == 0 and ", 0 not compared" in ran.output, ran.output
+        refused = check(folder / "refused", liar.base, "--identifiers", "s3://pics/pre/", env={**env, "AWS_SECRET_ACCESS_KEY": "wrong"})
+        assert refused.status == 2 and "cannot be listed: 403" in refused.output
+
+
+CRASHES = """
+import os, signal, sys, time
+from types import SimpleNamespace
+sys.path.insert(0, sys.argv[1])
+from corpus import workers
+class Checker:
+    def __init__(self, settings): pass
+    def check(self, number, identifier):
+        if identifier == "crash": os.kill(os.getpid(), signal.SIGSEGV)
+        if identifier == "hang": time.sleep(100)
+        if identifier == "memory": bytearray(4 << 30)
+        return {"id": identifier, "faults": 0, "changes": 0, "asked": []}
+workers.Checker = Checker
+settings = SimpleNamespace(parallel=2, image_timeout=1, timeout=1, max_pixels=1000, max_bytes=1000)
+with workers.Workers(settings) as w:
+    for result in w.results(enumerate(["crash", "hang", "memory", "a", "b", "crash"])):
+        if result: print(result[1]["id"], result[1]["faults"], *(e["reason"] for e in result[1]["asked"]))
+"""
+
+
+def test_what_breaks_its_process_is_one_images_failure():
+    done = subprocess.run([sys.executable, "-B", "-c", CRASHES, REPO / "scripts"], capture_output=True, text=True, timeout=60)
+    lines = sorted(done.stdout.splitlines())
+    assert done.stderr == "" and len(lines) == 6
+    assert lines[:2] == ["a 0", "b 0"] and lines[2] == lines[3] == "crash 1 the process that checked it ended: SIGSEGV"
+    assert lines[4].startswith("hang 1 the whole image took longer") and lines[5].startswith("memory 1 MemoryError")
+
+
+def test_lists_of_identifiers():
+    lines = [b"2019-04-02 11:31:52     123456 lax/a b.tif\n", b"                           PRE lax/\n", b"2019-04-02 11:31:52 0 lax/\n",
+             b"plain/x.jpg\r\n", b"\n", b"\xff.jpg"]
+    assert list(from_lines(lines)) == ["lax/a b.tif", "plain/x.jpg", "\udcff.jpg"]
+
+
+def info3(**changes):
+    made = {"@context": "http://iiif.io/api/image/3/context.json", "id": "http://h/iiif/3/a", "type": "ImageService3",
+            "protocol": "http://iiif.io/api/image", "profile": "level2", "width": 6000, "height": 4000,
+            "sizes": [{"width": 1500, "height": 1000}], "tiles": [{"width": 512, "scaleFactors": [1, 2, 4]}], **changes}
+    return {k: v for k, v in made.items() if v is not None}
+
+
+def info2(**changes):
+    made = info3(id=None, type=None)
+    return {**made, "@context": "http://iiif.io/api/image/2/context.json", "@id": "http://h/iiif/3/a",
+            "profile": ["http://iiif.io/api/image/2/level2.json", {"formats": ["webp"], "maxWidth": 3000}],
+            "sizes": [{"width": 1500, "height": 1000}], **changes}
+
+
+def test_right_informations():
+    for api, made in ((3, info3()), (3, info3(**{"@context": ["http://example.org/x", info3()["@context"]]})), (2, info2()),
+                      (3, info3(maxWidth=2000, maxHeight=1600, maxArea=2_500_000))):
+        info.check_info(made, api, "http://h/iiif/3/a")
+    paths = [a.path for a in info.asks(info2(), 2)]
+    assert paths == ["full/max/0/default.jpg", "full/400,267/0/default.jpg", "2560,1536,512,512/512,512/0/default.jpg",
+                     "2048,1024,1024,1024/512,512/0/default.jpg", "full/400,267/0/default.webp"]
+    full = next(info.asks(info3(maxArea=1_000_000), 3))
+    assert full.low == (1223, 815) and full.high == (1226, 818)
+    assert next(info.asks(info2(profile=info2()["profile"][:1]), 2)).path == "full/full/0/default.jpg"
+
+
+@pytest.mark.parametrize("api, wrong", [
+    (3, info3(**{"@context": "http://iiif.io/api/image/2/context.json"})), (3, info3(id="http://h/iiif/3/b")), (3, info3(id=None)),
+    (3, info3(type=None)), (3, info3(protocol="x")), (3, info3(profile="level3")), (3, info3(profile=["level2"])), (3, info3(width=0)),
+    (3, info3(width=True)), (3, info3(height="4000")), (3, info3(height=None)), (3, info3(sizes={})), (3, info3(sizes=[{"width": 9}])),
+    (3, info3(sizes=[{"width": 12000, "height": 8000}])), (3, info3(maxWidth=1000)), (3, info3(maxHeight=1000)),
+    (3, info3(maxArea="many")), (3, info3(tiles="all")), (3, info3(tiles=[{"width": 512, "scaleFactors": []}])),
+    (3, info3(tiles=[{"width": 512, "scaleFactors": [1, 1]}])), (3, info3(tiles=[{"width": 512, "scaleFactors": [0]}])),
+    (3, info3(extraFormats="webp")), (3, []), (3, None), (2, info3()), (2, info2(profile="http://iiif.io/api/image/2/level2.json")),
+    (2, info2(profile=["http://iiif.io/api/image/2/level2.json", {"maxWidth": 1000}])), (2, info2(profile=None)), (3, info2())])
+def test_wrong_informations(api, wrong):
+    with pytest.raises(info.Wrong):
+        info.check_info(wrong, api, "http://h/iiif/3/a")
+
+
+def test_informations_of_two_versions():
+    one, other = info3(extraFormats=["webp", "tif"]), info3(extraFormats=["tif", "webp"], id="https://old/x/a")
+    assert info.normal(one, "http://h/iiif/3") == info.normal(other, "https://old/x")
+    assert info.differences(info.normal(info3(width=6001), ""), info.normal(info3(), "")) == "width: 6000 before, 6001 now"
+
+
+def test_progress():
+    """Lines where nobody watches, a bar on a terminal."""
+    from corpus.progress import Progress
+
+    class Out:
+        def __init__(self, tty):
+            self.tty, self.text = tty, ""
+
+        def isatty(self):
+            return self.tty
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+    for tty in (True, False):
+        out = Out(tty)
+        progress = Progress(out, 100, 20)
+        progress.marks = [(time.monotonic() - 10, 20)]
+        for n in range(20):
+            progress.add(n == 0)
+            progress.show()
+        assert out.text == ""
+        progress.shown -= 10
+        progress.show()
+        assert re.search(r"40/100 images, (2\.0|1\.9)/s, 1 not good, 0:00:3\d left", out.text), out.text
+        assert ("\r" in out.text) == ("[#########....." in out.text) == tty
+
+
+def test_there_is_something_to_check(folder):
+    with Liar() as liar:
+        for words in ((liar.base, "--identifiers", "/nonexistent"), (liar.base, "--identifiers", "/dev/null"),
+                      ("ftp://x/", "--identifiers", "-"), (liar.base, "--identifiers", "-", "--tolerate", "2")):
+            ran = check(folder / "out", *words)
+            assert ran.status == 2 and "Traceback" not in ran.output
