@@ -70,8 +70,7 @@ def parse(words, description):
     judgement = named("judgement (README.md says more)").add_argument
     judgement("--psnr", type=float, default=24, metavar="DB", help="at least, to the original (24)")
     judgement("--cell", type=float, default=40, metavar="N", help="at most, difference of 255 in one of 8 x 8 parts (40)")
-    judgement("--guess-mean", type=float, default=70, metavar="N", help="at most, difference where colours are a guess (70)")
-    judgement("--guess-likeness", type=float, default=0.7, metavar="R", help="at least, correlation where colours are a guess (0.7)")
+    judgement("--unlike", type=ratio, default=0.05, metavar="RATIO", help="at most, of the parts with contrast (0.05)")
     judgement("--against-psnr", type=float, default=40, metavar="DB", help="below, an answer has changed (40)")
     judgement("--background", type=colour, default=[255, 255, 255], metavar="RRGGBB", help="as images.background (ffffff)")
     return parser.parse_args(words)

@@ -14,6 +14,12 @@ from .info import Wrong
 SIDE = 1600                  # what has more pixels than a square of this is compared reduced to so many
 GRID = 96                    # pictures are compared with originals at this size
 CELLS = 8
+# Of 255: what is contrast in a part of an original, what is none in an answer's; which mean difference counts at all. Where
+# fewer parts have contrast, all may be noise.
+CONTRAST, FLAT, VISIBLE, FEW = 4, .5, 3, 4
+LIKENESS = .5                # the correlation that parts have at least which are alike
+GUESS_PSNR = 9               # where the colours of an original are a guess; what is not alike is found all the same
+LUMA = np.array([.299, .587, .114], np.float32)
 THUMB = 180
 FORMATS = {"jpg": ("JPEG", "image/jpeg"), "webp": ("WEBP", "image/webp")}
 SRGB = ImageCms.createProfile("sRGB")
@@ -138,20 +144,19 @@ def psnr(one, other):
     return inf if error == 0 else 10 * log10(255 ** 2 / error)
 
 
-def worst_cell(one, other):
-    """The mean difference of that part, of 8 x 8, in which it is largest."""
-    far = np.abs(one - other).mean(axis=2)
-    rows = np.array_split(far, min(CELLS, far.shape[0]), axis=0)
-    return max(float(cell.mean()) for row in rows for cell in np.array_split(row, min(CELLS, far.shape[1]), axis=1))
+def cells(array):
+    """Up to 8 x 8 parts of a picture or plane, of four samples a side or more."""
+    rows, columns = (max(1, min(CELLS, side // 4)) for side in array.shape[:2])
+    return [cell for row in np.array_split(array, rows, axis=0) for cell in np.array_split(row, columns, axis=1)]
 
 
-def likeness(one, other):
-    """The correlation of the luma; 1 where there is too little contrast for it."""
-    weights = np.array([.299, .587, .114], np.float32)
-    a, b = ((s @ weights).ravel() for s in (one, other))
-    if min(a.std(), b.std()) < 4:
-        return 1.0
-    return float(np.corrcoef(a, b)[0, 1])
+def unlike(one, other):
+    """The share of those parts with contrast in which the luma does not follow the other's: gray, turned, inverted ones."""
+    parts = [(a.ravel(), b.ravel()) for a, b in zip(cells(one @ LUMA), cells(other @ LUMA)) if b.std() > CONTRAST]
+    if len(parts) < FEW:
+        return 0
+    far = ((a, b) for a, b in parts if np.abs(a - b).mean() > VISIBLE)
+    return sum(a.std() < FLAT or np.corrcoef(a, b)[0, 1] < LIKENESS for a, b in far) / len(parts)
 
 
 def compare(picture, ask, reference, limits):
@@ -163,15 +168,13 @@ def compare(picture, ask, reference, limits):
     # The last row and column of a tile may lie beyond the image's edge in part.
     inside = [min(side, r / ask.factor) if ask.factor else side for side, r in zip(picture.size, ask.region[2:])]
     one, other = samples(picture, grid, (0, 0, *inside)), samples(reference.picture, grid, box)
-    found, cell = psnr(one, other), worst_cell(one, other)
-    if reference.is_guess:
-        mean, alike = float(np.abs(one - other).mean()), likeness(one, other)
-        is_wrong = mean > limits.guess_mean or alike < limits.guess_likeness
-        words = f"mean difference {mean:.0f} of 255, likeness {alike:.2f}, of colours that are a guess"
-    else:
-        is_wrong = found < limits.psnr or cell > limits.cell
-        words = f"PSNR {found:.1f} dB, the worst part differs by {cell:.0f} of 255"
-    return found, words if is_wrong else ""
+    decibels, share = psnr(one, other), unlike(one, other)
+    cell = max(float(part.mean()) for part in cells(np.abs(one - other).mean(axis=2)))
+    is_far = decibels < GUESS_PSNR if reference.is_guess else decibels < limits.psnr or cell > limits.cell
+    if not is_far and share <= limits.unlike:
+        return decibels, ""
+    guess = ", and its colours are a guess" if reference.is_guess else ""
+    return decibels, f"PSNR {decibels:.1f} dB, the worst part differs by {cell:.0f} of 255, {share:.0%} of the parts are unlike{guess}"
 
 
 def exact_psnr(one, other):

@@ -12,6 +12,7 @@ from math import ceil, log
 from .check import plain
 
 LISTED = 1000                # of each list in the report; results.csv has all
+WHYS = 100                   # different reasons are told apart
 STEP = log(1.03)             # of the times' classes: percentiles are right to 3 %
 PERCENTILES = (50, 90, 99, 99.9)
 FIELDS = ["identifier", "kind", "verdict", "reason", "changed", "status", "ms", "bytes", "width", "height", "psnr", "other_psnr",
@@ -66,8 +67,8 @@ class Summary:
         self.changed += outcome["changes"] > 0
         self.bad += outcome["faults"] + outcome["changes"] > 0
         self.fallbacks += any("fallback" in e for e in outcome["asked"])
-        if "uncompared" in outcome and len(self.uncompared) < 100:
-            self.uncompared[outcome["uncompared"]] += 1
+        if why := outcome.get("uncompared"):
+            self.uncompared[why if why in self.uncompared or len(self.uncompared) < WHYS else "for other reasons"] += 1
         for entry in outcome["asked"]:
             self.add_entry(entry)
 
