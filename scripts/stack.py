@@ -160,9 +160,9 @@ class Stack:
     ALL_GROUPS = (*GROUPS, *FETCH_GROUPS, "health")
 
     def __init__(self, folder, binary, config, port=0, workers=2, fetchers=1, nginx_conf=REPO / "nginx-sample.conf",
-                 worker_env=None, address="127.0.0.1", viewer=None):
+                 worker_env=None, address="127.0.0.1", viewer=None, pool_conf=REPO / "scripts/supervisor.conf"):
         self.folder = Path(folder).resolve()
-        self.binary, self.config, self.nginx_conf = Path(binary), Path(config), Path(nginx_conf)
+        self.binary, self.config, self.nginx_conf, self.pool_conf = map(Path, (binary, config, nginx_conf, pool_conf))
         self.address, self.port, self.workers, self.fetchers = address, port, workers, fetchers
         self.worker_env = {"LORIKEET_SERVER_METRICS_FILE": self.folder / "run" / "metrics",
                            "LORIKEET_SERVER_DRAIN_FILE": self.folder / "run" / "drain",
@@ -246,7 +246,7 @@ class Stack:
         (self.folder / "supervisord.conf").write_text(MAIN_SUPERVISOR.format(
             folder=self.folder, user="user=root" if self.root else ""))
         env = "".join(f",{name}={in_quotes(value)}" for name, value in self.worker_env.items())
-        (self.folder / "pool.conf").write_text(render((REPO / "scripts/supervisor.conf").read_text(), {
+        (self.folder / "pool.conf").write_text(render(self.pool_conf.read_text(), {
             "/run/lorikeet/": f"{self.folder}/run/",
             "-- /usr/local/bin/lorikeet": f"-- {self.folder}/bin/lorikeet",
             "/etc/lorikeet/lorikeet.conf": f"{self.folder}/lorikeet.conf",

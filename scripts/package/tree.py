@@ -18,7 +18,8 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent.parent
 UNITS = "lib/systemd/system"
-EXAMPLES = ("nginx-main.conf", "nginx.mtail", "prometheus.yml", "prometheus-rules.yml", "grafana-dashboard.json")
+EXAMPLES = ("nginx-main.conf", "balancer-nginx.conf", "balancer-haproxy.cfg", "nginx.mtail", "prometheus.yml", "prometheus-rules.yml",
+            "grafana-dashboard.json")
 
 UNIT = """\
 # Made from /etc/lorikeet/supervisor.conf as it is shipped.

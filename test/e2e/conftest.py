@@ -11,8 +11,9 @@ from bench import Bench
 
 
 # What does not mind when other suites run meanwhile (scripts/test); the others measure time, or fill the machine.
-BESIDE = {f"test_{name}" for name in ("alerts", "balancer", "bench", "cdn", "corpus_check", "deploy", "health",
-                                      "logs", "metrics", "peers", "readme", "sandbox", "soak", "watching")}
+BESIDE = {f"test_{name}" for name in ("alerts", "balancer", "bench", "cdn", "cluster", "corpus_check", "deploy",
+                                      "health", "logs", "metrics", "peers", "readme", "sandbox", "soak",
+                                      "watching")}
 
 
 def pytest_configure(config):

@@ -12,8 +12,9 @@ import pytest
 from bench import NO_CACHE
 from origin import Origin
 from PIL import Image
+from pool import newer, reloader, replace, write_command
 from shop import Shop, rule
-from stack import REPO, ask_socket, can_connect, render, wait_for
+from stack import REPO, ask_socket, can_connect, wait_for
 
 PICTURE = "/iiif/3/f%2Fa.png/full/max/0/default.jpg"
 FETCHED = "/iiif/3/o%2Fa.png/full/max/0/default.jpg"
@@ -191,27 +192,7 @@ def test_ping(shop):
 
 @pytest.fixture
 def reload(shop):
-    """`lorikeet reload` as the package has it, in the stack's folders."""
-    folder = shop.stack.folder
-    commands = folder / "sbin"
-    commands.mkdir(exist_ok=True)
-    pool = render((REPO / "scripts/package/lorikeet-pool").read_text(), {
-        "/etc/lorikeet/supervisor.conf": f"{folder}/pool.conf", "/etc/lorikeet/pool": f"{folder}/pool-choice",
-        "/etc/supervisor/conf.d/lorikeet.conf": f"{folder}/pool-link.conf", "/run/lorikeet/": f"{folder}/run/",
-        "[ -x /usr/bin/supervisorctl ]": "true", "+ 30))": "+ 4))"})
-    write_command(commands / "lorikeet-pool", pool)
-    write_command(commands / "supervisorctl", f'#!/bin/sh\nexec /usr/bin/supervisorctl -c {folder}/supervisord.conf "$@"\n')
-    env = {**os.environ, "PATH": f"{commands}:{folder}/bin:{os.environ['PATH']}",
-           "LORIKEET_CONFIG": str(folder / "lorikeet.conf"), "LORIKEET_CACHE_TEMPORARY": str(folder / "run/temporary"), "LORIKEET_SERVER_METRICS_FILE": str(folder / "run/metrics")}
-
-    def run():
-        return subprocess.run([folder / "bin/lorikeet", "reload"], env=env, capture_output=True, text=True, timeout=300)
-    return run
-
-
-def write_command(path, text):
-    path.write_text(text)
-    path.chmod(0o755)
+    return reloader(shop.stack)
 
 
 class Load:
@@ -277,30 +258,21 @@ def test_two_versions_run_beside_each_other(shop, reload):
     """An upgrade, and back: half of the pool is of the other version for a while, on the same caches."""
     program = shop.stack.folder / "bin/lorikeet"
     old = program.read_bytes()
-    version = ready(shop)[1]["version"].encode()
-    assert old.count(version) > 0
+    version = ready(shop)[1]["version"]
     try:
         with Load(shop) as load:
-            # Only the first number: its end may serve as another text of the program.
-            replace(program, old.replace(version, b"9" + version[1:]))
+            replace(program, newer(old, version))
             for group in ("a", "fetch-a", "health"):
                 shop.stack.restart_group(group)
-            assert ready(shop)[1]["version"].encode() == b"9" + version[1:]
+            assert ready(shop)[1]["version"] == "9" + version[1:]
             time.sleep(2)
             assert reload().returncode == 0
             replace(program, old)
             assert reload().returncode == 0
     finally:
         replace(program, old)
-    assert ready(shop)[1]["version"].encode() == version
+    assert ready(shop)[1]["version"] == version
     assert load.good > 100 and not load.bad and len(load.etags) == 2
-
-
-def replace(program, data):
-    new = program.with_name("new")
-    new.write_bytes(data)
-    new.chmod(0o755)
-    new.rename(program)
 
 
 def test_a_wrong_configuration_changes_nothing(shop, reload):

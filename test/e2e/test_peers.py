@@ -12,14 +12,11 @@ from bench import in_parallel
 from origin import Origin
 from PIL import Image
 from shop import Shop, rule
+from spellings import KINDS, spell
 from stack import wait_for
 from web import Client
 
 ADDRESSES = ["127.0.0.11", "127.0.0.12", "127.0.0.13"]
-# What one original is asked for as, in all spellings: %s with slashes escaped, %s with raw ones.
-KINDS = ["/iiif/3/{esc}/info.json", "/iiif/2/{esc}/info.json", "/iiif/3/{raw}/info.json", "/iiif/2/{raw}/full/40,/0/default.jpg",
-         "/iiif/3/{esc}/full/50,/0/gray.png", "/iiif/3/{esc};1/full/60,/!90/default.jpg", "/iiif/2/{raw};1/info.json",
-         "/iiif/3/{low}/pct:10,10,50,50/30,/0/default.webp"]
 
 
 def free_port_on_all():
@@ -107,11 +104,6 @@ def town(scratch, binary, origin):
 
 def names(pictures):
     return sorted(str(p.relative_to(pictures)) for p in pictures.rglob("*.jpg"))
-
-
-def spell(kind, name):
-    esc = name.replace(" ", "%20").replace("+", "%2B")
-    return kind.format(raw=esc, esc=esc.replace("/", "%2F"), low=esc.replace("/", "%2f").replace(".", "%2e"))
 
 
 def test_each_original_is_fetched_once_whoever_is_asked(town, pictures, origin):
