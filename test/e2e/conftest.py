@@ -12,8 +12,8 @@ from bench import Bench
 
 # What does not mind when other suites run meanwhile (scripts/test); the others measure time, or fill the machine.
 BESIDE = {f"test_{name}" for name in ("alerts", "balancer", "bench", "cdn", "cluster", "corpus_check", "deploy",
-                                      "health", "logs", "metrics", "peers", "readme", "sandbox", "soak",
-                                      "watching")}
+                                      "health", "loadtest", "logs", "metrics", "peers", "readme", "sandbox",
+                                      "soak", "watching")}
 
 
 def pytest_configure(config):
