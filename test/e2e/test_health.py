@@ -14,7 +14,7 @@ from origin import Origin
 from PIL import Image
 from pool import newer, reloader, replace, write_command
 from shop import Shop, rule
-from stack import REPO, ask_socket, can_connect, wait_for
+from stack import REPO, ask_socket, can_connect, render, wait_for
 
 PICTURE = "/iiif/3/f%2Fa.png/full/max/0/default.jpg"
 FETCHED = "/iiif/3/o%2Fa.png/full/max/0/default.jpg"
@@ -273,6 +273,49 @@ def test_two_versions_run_beside_each_other(shop, reload):
         replace(program, old)
     assert ready(shop)[1]["version"] == version
     assert load.good > 100 and not load.bad and len(load.etags) == 2
+
+
+def test_ready_while_a_version_with_other_counts_takes_over(shop, reload):
+    """Old and new processes then have a file each, and do not see each other."""
+    pool, statuses, over = shop.stack.folder / "pool.conf", [], threading.Event()
+    old = pool.read_text()
+
+    def ask():
+        while not over.is_set():
+            statuses.append(ready(shop)[1]["status"])
+            time.sleep(0.05)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        pool.write_text(old.replace("run/metrics", "run/other"))
+        forth = reload().returncode
+        pool.write_text(old)
+        assert (forth, reload().returncode) == (0, 0)
+    finally:
+        over.set()
+        asking.join()
+        pool.write_text(old)
+    assert len(statuses) > 50 and set(statuses) == {"ready"}
+
+
+def test_systemd_restarts_in_the_same_order(folder):
+    names = [f"lorikeet-{g}.service" for g in ("a", "health", "b", "fetch-a", "fetch-b")]
+    said = folder / "said"
+    pool = render((REPO / "scripts/package/lorikeet-pool").read_text(), {
+        "/etc/lorikeet/pool": f"{folder}/choice", "[ -d /run/systemd/system ]": "true",
+        "/etc/supervisor/conf.d/lorikeet.conf": f"{folder}/none"})
+    write_command(folder / "lorikeet-pool", pool)
+    (folder / "choice").write_text("systemd\n")
+    for name in ("lorikeet", "setpriv"):
+        write_command(folder / name, "#!/bin/sh\n")
+    write_command(folder / "systemctl", "#!/bin/sh\n" f"""case "$*" in
+cat*) printf '[Unit]\\nWants={' '.join(names)}\\n' ;;
+show*) echo '{' '.join(sorted([*names, 'lorikeet-more.service', 'other.service'], reverse=True))}' ;;
+restart*) echo $2 >>{said} ;;
+esac
+""")
+    subprocess.run([folder / "lorikeet-pool", "restart"], env={"PATH": f"{folder}:{os.environ['PATH']}"}, check=True, timeout=60)
+    assert said.read_text().split() == [name.removesuffix(".service") for name in names] + ["lorikeet-more"]
 
 
 def test_a_wrong_configuration_changes_nothing(shop, reload):
