@@ -76,5 +76,6 @@ void secrets_forget(const struct secret *list, char *const *env)
 		take_until(&value, '=', &name);
 		if (value.at && (str_starts(name, STR("AWS_")) || str_starts(name, STR("LORIKEET_"))))
 			explicit_bzero((char *)value.at, value.n);
-	}	wipe_stack();
+	}
+	wipe_stack();
 }
