@@ -35,7 +35,7 @@ static int wrong_words(const char *usage)
 /* Readable by all: the pool's user only looks whether it is there. */
 static int drain_on(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
 	if (fd < 0)
 		return complain(path);
 	close(fd);

@@ -121,6 +121,14 @@ def test_draining(shop):
     assert run("perhaps") == 2
 
 
+def test_a_pipe_in_the_place_of_the_drain_file_holds_nobody_up(folder, binary):
+    """Its folder is the workers', and the command mostly root's."""
+    os.mkfifo(folder / "drain")
+    done = subprocess.run([binary, "drain", "on"], env={**os.environ, "LORIKEET_SERVER_DRAIN_FILE": str(folder / "drain")},
+                          capture_output=True, timeout=10)
+    assert done.returncode == 1
+
+
 def test_without_workers(shop):
     with stopped(shop, "a"):
         assert ready(shop)[0] == 200
