@@ -18,6 +18,10 @@ class Late(Exception):
     pass
 
 
+class TooMuch(Exception):
+    pass
+
+
 @contextmanager
 def within(seconds):
     def ring(*_):
@@ -48,23 +52,25 @@ class Asker:
     def __init__(self, timeout_s, most_bytes):
         self.timeout_s, self.most_bytes, self.connections = timeout_s, most_bytes, {}
 
-    def get(self, url, headers=HEADERS):
+    def get(self, url, headers=HEADERS, most_bytes=None):
         """Asked twice where a server says 5xx or drops the connection."""
-        answer = self.once(url, headers)
+        most_bytes = most_bytes or self.most_bytes
+        answer = self.once(url, headers, most_bytes)
         if answer.status < 500 and not answer.is_dropped:
             return answer
         time.sleep(RETRY_AFTER_S)
-        again = self.once(url, headers)
+        again = self.once(url, headers, most_bytes)
         again.retried = answer.reason or str(answer.status)
         return again
 
-    def once(self, url, headers):
+    def once(self, url, headers, most_bytes):
         parts = urllib.parse.urlsplit(url)
         server, begun, answer = (parts.scheme, parts.netloc), time.monotonic(), Answer()
         try:
             with within(self.timeout_s):
-                self.exchange(server, url[len(f"{parts.scheme}://{parts.netloc}"):] or "/", headers, answer)
-        except Late as e:
+                target = url[len(f"{parts.scheme}://{parts.netloc}"):] or "/"
+                self.exchange(server, target, headers, most_bytes, answer)
+        except (Late, TooMuch) as e:
             answer.reason = str(e)
         except (OSError, http.client.HTTPException, ValueError) as e:
             answer.reason = f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
@@ -74,18 +80,18 @@ class Asker:
         answer.ms = (time.monotonic() - begun) * 1000
         return answer
 
-    def exchange(self, server, target, headers, answer):
+    def exchange(self, server, target, headers, most_bytes, answer):
         reply = self.begin(server, target, headers)
         answer.status = reply.status
         answer.headers = {k.lower(): v for k, v in reply.getheaders()}
-        if reply.length is not None and reply.length > self.most_bytes:
-            raise ValueError(f"{reply.length} bytes are announced, more than {self.most_bytes}")
+        if reply.length is not None and reply.length > most_bytes:
+            raise TooMuch(f"{reply.length} bytes are announced, more than {most_bytes}")
         pieces, total = [], 0
         while piece := reply.read(1 << 16):
             pieces.append(piece)
             total += len(piece)
-            if total > self.most_bytes:
-                raise ValueError(f"the answer goes on beyond {self.most_bytes} bytes")
+            if total > most_bytes:
+                raise TooMuch(f"the answer goes on beyond {most_bytes} bytes")
         if reply.length:
             raise http.client.IncompleteRead(b"", reply.length)
         answer.body = b"".join(pieces)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """One image, checked: asked for in several ways, decoded, measured, compared. The outcome is a dict, ready for JSON:
 
-    id, faults (of how many of its answers, 0 is good), changes (likewise, from the other version), pictures (data: addresses
-    by name), uncompared (why there was no original), asked: a list of
+    id, faults (of how many of its answers, 0 is good), changes (likewise, from the other version), uncompared (why there was no
+    original), pictures: a list of (reason or changed, what that belongs to; caption; data: address), asked: a list of
         kind, url, status, ms, bytes, size, reason, psnr, retried, fallback, changed (how), other_psnr
 
 What is empty is left out."""
@@ -16,6 +16,8 @@ from .picture import Undecodable
 from .s3 import quote
 
 WORDS = 400
+INFO_BYTES = 4 << 20
+PICTURES = 12                # of an image, at most
 
 
 def plain(text, most=WORDS):
@@ -47,7 +49,7 @@ class Image:
         self.settings, self.asker, self.originals = checker.settings, checker.asker, checker.originals
         self.base, self.identifier = base, identifier
         self.name = quote(self.settings.prefix + identifier)
-        self.asked, self.pictures, self.uncompared = [], {}, ""
+        self.asked, self.pictures, self.uncompared = [], [], ""
         self.reference, self.reference_name = None, "original"
 
     def check(self):
@@ -82,9 +84,9 @@ class Image:
             raise Wrong(f"{answer.status}{more} {words}".strip())
         return answer.body
 
-    def other(self, path):
+    def other(self, path, most_bytes=None):
         """The other version's answer."""
-        return self.asker.get(f"{self.settings.against}/{self.name}/{path}")
+        return self.asker.get(f"{self.settings.against}/{self.name}/{path}", most_bytes=most_bytes)
 
     # --- info.json ---
 
@@ -103,7 +105,7 @@ class Image:
     def check_info(self):
         """The info.json if it is right."""
         url = f"{self.base}/{self.name}/info.json"
-        answer, found, reason = self.asker.get(url), None, ""
+        answer, found, reason = self.asker.get(url, most_bytes=INFO_BYTES), None, ""
         entry = self.entry("info", url, answer)
         try:
             found = self.info_of(answer, self.base, self.settings.public_url)
@@ -119,7 +121,7 @@ class Image:
         """The reason, which also tells how the other version fared."""
         public = self.settings.against_public_url
         try:
-            other = self.info_of(self.other("info.json"), self.settings.against, public)
+            other = self.info_of(self.other("info.json", INFO_BYTES), self.settings.against, public)
         except Wrong as e:
             if found:
                 entry["changed"] = plain(f"before: {e}")
@@ -145,14 +147,15 @@ class Image:
         if (self.reference.w, self.reference.h) != full:
             self.asked[-1]["reason"] = (f"info.json: {full[0]} x {full[1]}, but the original is "
                                         f"{self.reference.w} x {self.reference.h}")
-            self.show("original", self.reference.picture)
+            self.show("reason", "original", self.reference.picture)
             self.reference = None
             self.uncompared = "the original has another size"
 
     def check_picture(self, ask, about):
         url = f"{self.base}/{self.name}/{ask.path}"
         if ask.high[0] * ask.high[1] > self.settings.max_pixels:
-            self.asked.append({"kind": ask.kind, "url": url, "skipped": f"{ask.high[0]} x {ask.high[1]}: more than --max-pixels"})
+            words = f"{ask.high[0]} x {ask.high[1]}: more than --max-pixels"
+            self.asked.append({"kind": ask.kind, "url": url, "skipped": words})
             return
         answer = self.asker.get(url)
         entry, image, reason = self.entry(ask.kind, url, answer), None, ""
@@ -167,19 +170,20 @@ class Image:
         if reason:
             entry["reason"] = plain(reason)
             if image:
-                self.show(ask.kind, image)
+                self.show("reason", ask.kind, image)
 
     def judge(self, image, ask, about, entry):
         """Without an original, the first picture is what the others are held against."""
         if not self.reference:
-            self.reference, self.reference_name = picture.Reference(image, about["width"], about["height"]), f"{ask.kind} picture"
+            self.reference = picture.Reference(image, about["width"], about["height"])
+            self.reference_name = f"{ask.kind} picture"
             return
         entry_psnr, words = picture.compare(image, ask, self.reference, self.settings)
         entry["psnr"] = rounded(entry_psnr)
         if words:
             box = self.reference.part(ask.region)
             size = [max(1, round(side)) for side in (box[2] - box[0], box[3] - box[1])]
-            self.show(f"{self.reference_name}, for {ask.kind}", self.reference.picture.resize(size, box=box))
+            self.show("reason", f"{self.reference_name}, for {ask.kind}", self.reference.picture.resize(size, box=box))
             raise Wrong(f"does not look like the {self.reference_name}: {words}")
 
     def compare_other(self, image, ask, entry, body, reason):
@@ -193,7 +197,7 @@ class Image:
             return f"{reason} (the other version fails too: {e})" if reason else ""
         if not image:
             entry["changed"] = "only the other version answers well"
-            self.show(f"{ask.kind} before", theirs)
+            self.show("changed", f"{ask.kind} before", theirs)
             return reason
         if image.size != theirs.size:
             entry["changed"] = f"was {size[0]} x {size[1]}, is {entry['size'][0]} x {entry['size'][1]}"
@@ -202,11 +206,13 @@ class Image:
             entry["other_psnr"] = rounded(decibels)
             if decibels < self.settings.against_psnr:
                 entry["changed"] = f"PSNR {decibels:.1f} dB"
-                self.show(f"{ask.kind}, difference x 8", picture.difference(image, theirs))
         if "changed" in entry:
-            self.show(f"{ask.kind} before", theirs)
-            self.show(f"{ask.kind} now", image)
+            self.show("changed", f"{ask.kind} before", theirs)
+            self.show("changed", f"{ask.kind} now", image)
+            if image.size == theirs.size:
+                self.show("changed", f"{ask.kind}, difference x 8", picture.difference(image, theirs))
         return reason
 
-    def show(self, name, image):
-        self.pictures[name] = picture.thumb(image)
+    def show(self, why, caption, image):
+        if len(self.pictures) < PICTURES:
+            self.pictures.append((why, caption, picture.thumb(image)))

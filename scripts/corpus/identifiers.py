@@ -6,7 +6,8 @@ import sys
 
 from .s3 import Bucket
 
-SUFFIXES = frozenset("jpg jpeg jpe tif tiff jp2 j2k j2c jpc jpf jpx png webp gif bmp pnm pgm ppm pam psd heic heif avif jxl".split())
+SUFFIXES = frozenset("jpg jpeg jpe tif tiff jp2 j2k j2c jpc jpf jpx png webp gif bmp pnm pgm ppm pam psd heic heif avif "
+                     "jxl".split())
 # A line of `aws s3 ls`: a folder of a listing that does not go into it, or a key behind its time and size.
 LISTED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +\d+ (.*)")
 FOLDER = re.compile(r" +PRE .*/")

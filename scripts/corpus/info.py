@@ -133,7 +133,8 @@ def normal(info, base):
         if isinstance(value, dict):
             return {k: walk(v) for k, v in value.items()}
         if isinstance(value, list):
-            return sorted(map(walk, value), key=repr) if all(isinstance(v, (str, int)) for v in value) else list(map(walk, value))
+            walked = list(map(walk, value))
+            return sorted(walked, key=repr) if all(isinstance(v, (str, int)) for v in value) else walked
         return value.replace(base, "") if isinstance(value, str) else value
     return walk(info)
 

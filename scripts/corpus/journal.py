@@ -7,7 +7,7 @@ import os
 
 from .identifiers import identifiers
 
-PICTURED = 200               # so many images keep their pictures; each is some ten kilobytes
+PICTURED = 200               # so many images keep their pictures, some ten kilobytes each
 END = b'{"end":true}\n'
 
 

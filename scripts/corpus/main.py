@@ -40,6 +40,13 @@ def positive(text):
     return value
 
 
+def seconds(text):
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise ValueError
+    return value
+
+
 def colour(text):
     if not re.fullmatch("[0-9a-fA-F]{6}", text):
         raise ValueError
@@ -50,8 +57,9 @@ def parse(words, description):
     parser = argparse.ArgumentParser(prog="scripts/corpus-check", description=description)
     add, named = parser.add_argument, parser.add_argument_group
     add("bases", nargs="+", type=address, metavar="URL", help="as http://127.0.0.1/iiif/3; several share the images")
-    add("--identifiers", required=True, metavar="FROM", help="a file (one a line, or what `aws s3 ls --recursive` prints), a folder "
-        "of originals, s3://bucket/prefix, or - for standard input")
+    add("--identifiers", required=True, metavar="FROM",
+        help="a file (one a line, or what `aws s3 ls --recursive` prints), a folder of originals, s3://bucket/prefix, or - for "
+        "standard input")
     add("--prefix", default="", help="put before each identifier, as rules.prefix")
     add("--api", type=int, choices=(2, 3), default=3)
     add("--originals", metavar="DIR|s3://...", help="compare with the originals there, by their identifiers without the prefix")
@@ -59,14 +67,16 @@ def parse(words, description):
     add("--public-url", type=address, metavar="URL", help="ids in info.json begin so, where not with the URL that is asked")
     add("--against-public-url", type=address, metavar="URL", help="the same of the other version")
     add("--parallel", type=positive, default=8, metavar="N", help="images at a time (8)")
-    add("--tolerate", type=ratio, default=0.0, metavar="RATIO", help="exit status 0 with so many images not good, as 0.001 or 0.1%%")
+    add("--tolerate", type=ratio, default=0.0, metavar="RATIO",
+        help="exit status 0 with so many images not good, as 0.001 or 0.1%%")
     add("--out", type=Path, default=REPO / "build/corpus-check", metavar="DIR", help="default build/corpus-check")
     add("--fresh", action="store_true", help="begin anew, though the run in DIR is not finished")
     limits = named("limits").add_argument
-    limits("--timeout", type=float, default=60, metavar="S", help="for one answer (60)")
-    limits("--image-timeout", type=float, default=0, metavar="S", help="for an image with all its answers; 0: by --timeout")
+    limits("--timeout", type=seconds, default=60, metavar="S", help="for one answer (60)")
+    limits("--image-timeout", type=seconds, metavar="S", help="for an image with all its answers (by --timeout)")
     limits("--max-bytes", type=positive, default=512 << 20, metavar="N", help="of an answer or original (512 MiB)")
-    limits("--max-pixels", type=positive, default=250_000_000, metavar="N", help="larger pictures are not asked for or decoded (250 million)")
+    limits("--max-pixels", type=positive, default=250_000_000, metavar="N",
+           help="larger pictures are not asked for or decoded (250 million)")
     judgement = named("judgement (README.md says more)").add_argument
     judgement("--psnr", type=float, default=24, metavar="DB", help="at least, to the original (24)")
     judgement("--cell", type=float, default=40, metavar="N", help="at most, difference of 255 in one of 8 x 8 parts (40)")

@@ -174,7 +174,8 @@ def compare(picture, ask, reference, limits):
     if not is_far and share <= limits.unlike:
         return decibels, ""
     guess = ", and its colours are a guess" if reference.is_guess else ""
-    return decibels, f"PSNR {decibels:.1f} dB, the worst part differs by {cell:.0f} of 255, {share:.0%} of the parts are unlike{guess}"
+    return decibels, (f"PSNR {decibels:.1f} dB, the worst part differs by {cell:.0f} of 255, {share:.0%} of the parts are "
+                      f"unlike{guess}")
 
 
 def exact_psnr(one, other):

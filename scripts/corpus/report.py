@@ -17,6 +17,7 @@ STEP = log(1.03)             # of the times' classes: percentiles are right to 3
 PERCENTILES = (50, 90, 99, 99.9)
 FIELDS = ["identifier", "kind", "verdict", "reason", "changed", "status", "ms", "bytes", "width", "height", "psnr", "other_psnr",
           "fallback", "retried", "url"]
+VERDICTS = {"reason": "failed", "changed": "changed", "skipped": "skipped"}
 
 HEAD = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
@@ -100,7 +101,7 @@ def cell(value):
 def csv_rows(outcome):
     for entry in outcome["asked"]:
         size = entry.get("size", ("", ""))
-        verdict = "failed" if "reason" in entry else "changed" if "changed" in entry else "skipped" if "skipped" in entry else "good"
+        verdict = next((word for key, word in VERDICTS.items() if key in entry), "good")
         row = {**entry, "identifier": outcome["id"], "verdict": verdict, "width": size[0], "height": size[1],
                "reason": entry.get("reason", entry.get("skipped", ""))}
         yield [cell(row.get(field, "")) for field in FIELDS]
@@ -115,8 +116,9 @@ def article(outcome, keys):
                 words = entry[key] if isinstance(entry[key], str) else f"{entry.get('status', '')}"
                 lines.append(f"<li><b>{escape(entry['kind'])}</b> {escape(plain(words))}{ps}</li>")
     lines.append("</ul>")
-    for name, address in outcome.get("pictures", {}).items():
-        lines.append(f'<figure><img alt="" src="{escape(address)}"><figcaption>{escape(plain(name))}</figcaption></figure>')
+    for why, caption, address in outcome.get("pictures", []):
+        if why in keys:
+            lines.append(f'<figure><img alt="" src="{escape(address)}"><figcaption>{escape(plain(caption))}</figcaption></figure>')
     return "".join(lines) + "</article>\n"
 
 
@@ -153,15 +155,16 @@ def head_of(summary, settings, total):
     yield f"<h1>Corpus check: {summary.failed} of {summary.images} images failed</h1>\n"
     rest = "" if summary.images == total else f" The run is not finished: {total - summary.images} images are left."
     against = f", against {settings['against']}" if settings["against"] else ""
-    yield f"<p>{escape(plain(', '.join(settings['bases']) + against, 4000))}, {time.strftime('%Y-%m-%d %H:%M')}.{escape(rest)}</p>\n"
+    asked = plain(", ".join(settings["bases"]) + against, 4000)
+    yield f"<p>{escape(asked)}, {time.strftime('%Y-%m-%d %H:%M')}.{escape(rest)}</p>\n"
     yield f"<p>{escape(summary.line())}.</p>\n"
 
 
 def tables_of(summary):
     if summary.uncompared:
         yield "<h2>Not compared with an original</h2>\n" + table(["why", "images"], summary.uncompared.most_common())
-    yield "<h2>Requests</h2>\n" + table(
-        ["kind", "asked", "failed", "skipped", "changed", "alike, not the same bytes", *(f"{p} %" for p in PERCENTILES), "most, ms"],
+    yield "<h2>Requests, and their times in ms</h2>\n" + table(
+        ["kind", "asked", "failed", "skipped", "changed", "alike, not the same bytes", *(f"{p} %" for p in PERCENTILES), "most"],
         ([kind, counts["asked"], counts["failed"], counts["skipped"], counts["changed"], counts["alike"],
           *(f"{times.percentile(p):.0f}" for p in PERCENTILES), f"{times.most:.0f}"]
          for kind, counts in summary.kinds.items() for times in [summary.times.get(kind, Times())]))

@@ -75,8 +75,8 @@ class Bucket:
         path, query, headers = f"{self.path}/{quote(key).replace('%2F', '/')}", query or {}, {}
         if self.keys[0]:
             token = {"x-amz-security-token": self.keys[2]} if self.keys[2] else {}
-            headers = sign("GET", urllib.parse.urlsplit(self.endpoint).netloc, path, query, token, b"", self.keys[0], self.keys[1],
-                           self.region)
+            host = urllib.parse.urlsplit(self.endpoint).netloc
+            headers = sign("GET", host, path, query, token, b"", self.keys[0], self.keys[1], self.region)
         asked = "&".join(f"{quote(k)}={quote(v)}" for k, v in query.items())
         return self.asker.get(f"{self.endpoint}{path}{'?' if asked else ''}{asked}", headers)
 

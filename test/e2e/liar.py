@@ -88,6 +88,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(b"none", "text/plain", 404)
         if name == "html":
             body = b"<html>" + TEXT.encode()
+        if name == "huge":
+            body = b'"' + b"x" * (5 << 20) + b'"'
         if name == "deep":
             body = b"[" * 200000
         self.send(body, "application/json")

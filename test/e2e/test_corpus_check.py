@@ -145,7 +145,7 @@ def test_a_tolerated_ratio(folder, server, corpus):
 
 
 def test_each_lie_is_that_images_failure(folder):
-    names = sorted({*WRONG, *WRONG_INFO}) + ["html", "deep", "missing", "good", "good too"]
+    names = sorted({*WRONG, *WRONG_INFO}) + ["html", "deep", "huge", "missing", "good", "good too"]
     random.Random(1).shuffle(names)
     with Liar() as liar:
         begun = time.monotonic()
@@ -161,7 +161,8 @@ def test_each_lie_is_that_images_failure(folder):
         "redirects": "302 to https://example.org/", "fails": "500 <script>", "text": "'text/plain', not image/jpeg",
         "no-jpeg": "cannot be decoded", "bomb": "3600000000 pixels", "vast": "3600000000 pixels",
         "inverted": "does not look like", "half-gray": "does not look like", "half-gray-full": "does not look like",
-        "turned": "does not look like", "narrow": "is 255 x 256, not 256 x 256", "html": "no JSON", "deep": "no JSON", "missing": "404",
+        "turned": "does not look like", "narrow": "is 255 x 256, not 256 x 256", "html": "no JSON", "deep": "no JSON",
+        "missing": "404", "huge": "5242882 bytes are announced, more than 4194304",
         "other-id": "id is 'https://example.org/x', not", "no-width": "'600'", "bad-tiles": "tiles has {'width': 256}",
         "huge-tile": "beyond its limits", "sizes": "300 x 300, which is no size of 600 x 400"}
     assert set(wanted) == failed
@@ -442,6 +443,7 @@ def test_progress():
 def test_there_is_something_to_check(folder):
     with Liar() as liar:
         for words in ((liar.base, "--identifiers", "/nonexistent"), (liar.base, "--identifiers", "/dev/null"),
-                      ("ftp://x/", "--identifiers", "-"), (liar.base, "--identifiers", "-", "--tolerate", "2")):
+                      ("ftp://x/", "--identifiers", "-"), (liar.base, "--identifiers", "-", "--timeout", "0"),
+                      (liar.base, "--identifiers", "-", "--tolerate", "2")):
             ran = check(folder / "out", *words)
             assert ran.status == 2 and "Traceback" not in ran.output
