@@ -154,7 +154,8 @@ def short(handler, image, kind, ending):
 
 
 def long(handler, image, kind, ending):
-    handler.send(coded(image, ending), f"image/{ending.replace('jpg', 'jpeg')}", length=len(coded(image, ending)) * 2 // 3)
+    length = len(coded(image, ending))
+    handler.send(coded(image, ending), f"image/{ending.replace('jpg', 'jpeg')}", length=length * 2 // 3 if kind == "full" else length)
 
 
 def busy_once(handler, image, kind, ending):

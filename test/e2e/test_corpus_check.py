@@ -170,7 +170,8 @@ def test_each_lie_is_that_images_failure(folder):
         assert any(words in reason for reason in ran.reasons(name).values()), f"{name}: {ran.reasons(name)}"
     assert set(ran.reasons("busy-once", "retried").values()) == {"503"}
     assert [r["verdict"] for r in ran.rows if r["identifier"] == "vast" and r["kind"] == "full"] == ["skipped"]
-    # What stands behind an answer spoils none of the same connection.
+    # What is left behind an answer does not spoil the next one of that connection.
+    assert list(ran.reasons("long")) == ["full"]
     assert "Traceback" not in ran.output and "\x1b" not in ran.output
 
 
