@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -298,11 +299,40 @@ def command(*words):
     return [REPO / "scripts/cluster", *words]
 
 
-def test_the_command_runs_another_on_a_cluster(few):
-    asked = "curl -sf {url}/iiif/3/box%2Fa%20b.jpg/full/30,/0/default.jpg >/dev/null && cat {identifiers} && exit 7"
-    done = subprocess.run(command("2", "--images", few, "--", "sh", "-c", asked), capture_output=True, text=True, timeout=200)
-    assert done.returncode == 7 and done.stdout.endswith("box/a b.jpg\n"), done.stderr
+@pytest.fixture
+def package(few, binary):
+    """A Debian package of another version."""
+    root, version = few / "root", subprocess.check_output([binary, "--version"], text=True).split()[-1]
+    subprocess.run(["/usr/bin/python3", "-B", REPO / "scripts/package/tree.py", binary, "9", "Nobody <nobody@example.org>", root], check=True)
+    (root / "usr/bin").mkdir()
+    replace(root / "usr/bin/lorikeet", newer(binary.read_bytes(), version))
+    (root / "DEBIAN").mkdir()
+    (root / "DEBIAN/control").write_text("Package: lorikeet\nVersion: 9\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\n"
+                                         "Description: another version\n")
+    subprocess.run(["dpkg-deb", "-Znone", "--build", root, few / "lorikeet_test.deb"], check=True, stdout=subprocess.DEVNULL)
+    yield few / "lorikeet_test.deb"
+    shutil.rmtree(REPO / "build/versions/lorikeet_test", ignore_errors=True)
+
+
+def test_the_command_runs_another_on_two_versions(few, package):
+    """Each behind a balancer of its own, both behind a third."""
+    asked = """for base in {url} {new} {old}; do
+                   curl -sf $base/iiif/3/a%20b.jpg/full/30,/0/default.jpg >/dev/null || exit 1
+               done
+               curl -s {new}/health/ready | grep -o '"version":"[0-9]*'
+               curl -s {old}/health/ready | grep -o '"version":"[0-9]*'
+               ls {images} >/dev/null && cat {identifiers} && exit 7"""
+    done = subprocess.run(command("2", "--images", few / "box", "--version", package, "--", "sh", "-c", asked),
+                          capture_output=True, text=True, timeout=200)
+    assert done.returncode == 7, done.stderr
+    assert done.stdout.splitlines()[-3:] == ['"version":"0', '"version":"9', "a b.jpg"]
     assert not STATE.exists()
+
+
+@pytest.mark.parametrize("version", ["no-such-commit", "/none.deb"])
+def test_a_version_that_there_is_not(few, version):
+    done = subprocess.run(command("2", "--images", few, "--version", version), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and version in done.stderr and "Traceback" not in done.stderr and not STATE.exists()
 
 
 def test_down_ends_one_that_was_left_behind(few):
