@@ -246,6 +246,19 @@ static enum heif_chroma chroma_of(const struct picture *p)
 	return p->facts.alpha ? heif_chroma_interleaved_RRGGBBAA_BE : heif_chroma_interleaved_RRGGBB_BE;
 }
 
+/* dav1d, as quick, makes pictures of damaged frames, leaks, and prints. Newer versions fail at names that are not there. */
+static const char *av1_decoder(void)
+{
+	const struct heif_decoder_descriptor *all[16];
+	int n = heif_get_decoder_descriptors(heif_compression_AV1, all, sizeof all / sizeof *all);
+	for (int i = 0; i < n; i++) {
+		const char *name = heif_decoder_descriptor_get_id_name(all[i]);
+		if (name && strcmp(name, "aom") == 0)
+			return name;
+	}
+	return NULL;
+}
+
 static bool heif_read(struct arena *a, const struct picture *p, const struct wants *w, struct image *out,
 		      struct error *err)
 {
@@ -255,8 +268,7 @@ static bool heif_read(struct arena *a, const struct picture *p, const struct wan
 	*out = (struct image){.icc = p->icc, .icc_bytes = p->icc_bytes,
 				.icc_hash = p->icc_hash};
 	options->strict_decoding = 1;
-	/* Where it is there: dav1d, as quick, makes pictures of damaged frames, leaks, and prints. */
-	options->decoder_id = "aom";
+	options->decoder_id = *p->facts.format == 'a' ? av1_decoder() : NULL;
 	struct heif_error e = heif_decode_image(f->handle, &decoded, heif_colorspace_RGB, chroma_of(p), options);
 	heif_decoding_options_free(options);
 	struct arena *scratch = arena_open();
