@@ -33,7 +33,9 @@ static void redirects_are_followed(void **state)
 	static const int codes[] = {301, 302, 303, 307, 308};
 	for (size_t i = 0; i < COUNT(codes); i++) {
 		assert_got(c, arena_printf(c->a, "/code?code=%d&redirect=/a/../b%%20c%%3Fbody=x", codes[i]));
-		assert_string_equal(c->answer.url, url_at(c, PLAIN, "/a/../b%20c?body=x"));
+		/* Newer versions of libcurl take the dots out themselves. */
+		if (strcmp(c->answer.url, url_at(c, PLAIN, "/b%20c?body=x")) != 0)
+			assert_string_equal(c->answer.url, url_at(c, PLAIN, "/a/../b%20c?body=x"));
 	}
 	/* All that asks for a body goes along. */
 	c->target.if_none_match = "\"5312e17c8c92d7c946a5940990a0a9d9\"";
