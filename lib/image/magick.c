@@ -7,7 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#if __has_include(<MagickWand/MagickWand.h>)
+#include <MagickWand/MagickWand.h>
+#else
 #include <wand/MagickWand.h>
+#endif
 
 #include "../base/log.h"
 #include "../iiif/facts.h"
@@ -82,7 +86,7 @@ static void forget(const ExceptionType severity, const char *reason, const char 
 }
 
 /* The library ends the process after this. */
-static void on_fatal(const ExceptionType severity, const char *reason, const char *description)
+__attribute__((noreturn)) static void on_fatal(const ExceptionType severity, const char *reason, const char *description)
 {
 	log_event("error", "ImageMagick gave up (%d): %s %s", (int)severity, reason ? reason : "",
 		  description ? description : "");
@@ -194,46 +198,101 @@ static bool blame(const ExceptionInfo *e, struct error *err)
 
 /* Writing */
 
-static bool set_palette(Image *image, const struct palette *p)
+/* ImageMagick 7 has as many samples a pixel as the image has channels; 6 has structs, and indexes beside them. */
+#if MagickLibVersion >= 0x700
+static Image *new_image(const ImageInfo *info, ExceptionInfo *e)
 {
-	if (!AcquireImageColormap(image, (size_t)p->n))
-		return false;
-	for (int i = 0; i < p->n; i++) {
-		PixelPacket *to = &image->colormap[i];
-		SetPixelRed(to, p->rgb[i][0] * 257);
-		SetPixelGreen(to, p->rgb[i][1] * 257);
-		SetPixelBlue(to, p->rgb[i][2] * 257);
-		SetPixelOpacity(to, i == p->clear ? TransparentOpacity : OpaqueOpacity);
-	}
-	image->matte = p->clear >= 0 ? MagickTrue : MagickFalse;
-	return true;
+	return AcquireImage(info, e);
 }
 
-static bool fill(Image *image, const uint8_t *index, ExceptionInfo *e)
+static const ExceptionInfo *exception_of(const Image *image, const ExceptionInfo *e)
 {
-	size_t w = image->columns;
-	for (size_t y = 0; y < image->rows; y++, index += w) {
-		PixelPacket *to = QueueAuthenticPixels(image, 0, (ssize_t)y, w, 1, e);
-		IndexPacket *indexes = to ? GetAuthenticIndexQueue(image) : NULL;
-		if (!indexes)
-			return false;
-		for (size_t x = 0; x < w; x++) {
-			to[x] = image->colormap[index[x]];
-			indexes[x] = index[x];
-		}
-		if (!SyncAuthenticPixels(image, e))
-			return false;
+	(void)image;
+	return e;
+}
+
+static bool shape(Image *image, uint32_t w, uint32_t h, const struct palette *p, ExceptionInfo *e)
+{
+	image->alpha_trait = p->clear >= 0 ? BlendPixelTrait : UndefinedPixelTrait;
+	return SetImageExtent(image, w, h, e) && AcquireImageColormap(image, (size_t)p->n, e);
+}
+
+static void set_colour(Image *image, int i, const uint8_t *rgb, bool clear)
+{
+	PixelInfo *to = &image->colormap[i];
+	to->red = rgb[0] * 257;
+	to->green = rgb[1] * 257;
+	to->blue = rgb[2] * 257;
+	to->alpha = clear ? TransparentAlpha : OpaqueAlpha;
+}
+
+static bool fill_row(Image *image, size_t y, const uint8_t *index, ExceptionInfo *e)
+{
+	Quantum *to = QueueAuthenticPixels(image, 0, (ssize_t)y, image->columns, 1, e);
+	for (size_t x = 0; to && x < image->columns; x++, to += GetPixelChannels(image)) {
+		SetPixelViaPixelInfo(image, &image->colormap[index[x]], to);
+		SetPixelIndex(image, index[x], to);
 	}
+	return to && SyncAuthenticPixels(image, e);
+}
+#else
+static Image *new_image(const ImageInfo *info, ExceptionInfo *e)
+{
+	(void)e;
+	return AcquireImage(info);
+}
+
+static const ExceptionInfo *exception_of(const Image *image, const ExceptionInfo *e)
+{
+	(void)e;
+	return &image->exception;
+}
+
+static bool shape(Image *image, uint32_t w, uint32_t h, const struct palette *p, ExceptionInfo *e)
+{
+	(void)e;
+	image->matte = p->clear >= 0 ? MagickTrue : MagickFalse;
+	return SetImageExtent(image, w, h) && AcquireImageColormap(image, (size_t)p->n);
+}
+
+static void set_colour(Image *image, int i, const uint8_t *rgb, bool clear)
+{
+	PixelPacket *to = &image->colormap[i];
+	SetPixelRed(to, rgb[0] * 257);
+	SetPixelGreen(to, rgb[1] * 257);
+	SetPixelBlue(to, rgb[2] * 257);
+	SetPixelOpacity(to, clear ? TransparentOpacity : OpaqueOpacity);
+}
+
+static bool fill_row(Image *image, size_t y, const uint8_t *index, ExceptionInfo *e)
+{
+	PixelPacket *to = QueueAuthenticPixels(image, 0, (ssize_t)y, image->columns, 1, e);
+	IndexPacket *indexes = to ? GetAuthenticIndexQueue(image) : NULL;
+	for (size_t x = 0; indexes && x < image->columns; x++) {
+		to[x] = image->colormap[index[x]];
+		indexes[x] = index[x];
+	}
+	return indexes && SyncAuthenticPixels(image, e);
+}
+#endif
+
+static bool fill(Image *image, const uint8_t *index, const struct palette *p, ExceptionInfo *e)
+{
+	for (int i = 0; i < p->n; i++)
+		set_colour(image, i, p->rgb[i], i == p->clear);
+	for (size_t y = 0; y < image->rows; y++)
+		if (!fill_row(image, y, index + y * image->columns, e))
+			return false;
 	return true;
 }
 
 static bool write_blob(Image *image, ImageInfo *info, struct buf *out, ExceptionInfo *e, struct error *err)
 {
 	size_t n = 0;
-	CopyMagickString(image->magick, "GIF", MaxTextExtent);
-	CopyMagickString(info->magick, "GIF", MaxTextExtent);
+	CopyMagickString(image->magick, "GIF", sizeof image->magick);
+	CopyMagickString(info->magick, "GIF", sizeof info->magick);
 	unsigned char *blob = ImageToBlob(info, image, &n, e);
-	bool ok = blame(e, err) && blame(&image->exception, err) && (blob || out_of_memory(err));
+	bool ok = blame(e, err) && blame(exception_of(image, e), err) && (blob || out_of_memory(err));
 	if (ok)
 		buf_write(out, blob, n);
 	RelinquishMagickMemory(blob);
@@ -252,8 +311,8 @@ static bool gif_write(struct image *picture, const struct encode_options *option
 	uint8_t *index = palette_make(scratch, picture, options->bitonal, &palette, err);
 	ExceptionInfo *e = AcquireExceptionInfo();
 	ImageInfo *info = AcquireImageInfo();
-	Image *image = AcquireImage(info);
-	bool filled = index && SetImageExtent(image, w, h) && set_palette(image, &palette) && fill(image, index, e);
+	Image *image = new_image(info, e);
+	bool filled = index && shape(image, w, h, &palette, e) && fill(image, index, &palette, e);
 	bool ok = filled ? write_blob(image, info, out, e, err) : index && out_of_memory(err);
 	DestroyImage(image);
 	DestroyImageInfo(info);

@@ -10,7 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#if __has_include(<MagickWand/MagickWand.h>)
+#include <MagickWand/MagickWand.h>
+#else
 #include <wand/MagickWand.h>
+#endif
 
 #include "loop.h"
 
@@ -20,6 +24,12 @@ struct job {
 	MagickWand *wand;
 	unsigned char *blob;
 };
+
+#if MagickLibVersion >= 0x700
+#define RESIZE(wand, w, h) MagickResizeImage(wand, w, h, LanczosFilter)
+#else
+#define RESIZE(wand, w, h) MagickResizeImage(wand, w, h, LanczosFilter, 1)
+#endif
 
 static void need(MagickBooleanType done, MagickWand *wand)
 {
@@ -59,7 +69,7 @@ static void answer(void *user, struct result *out)
 	read_file(j);
 	crop(j);
 	if (MagickGetImageWidth(j->wand) != j->out_w || MagickGetImageHeight(j->wand) != j->out_h)
-		need(MagickResizeImage(j->wand, j->out_w, j->out_h, LanczosFilter, 1), j->wand);
+		need(RESIZE(j->wand, j->out_w, j->out_h), j->wand);
 	if (j->quarters) {
 		PixelWand *background = NewPixelWand();
 		need(MagickRotateImage(j->wand, background, 90 * j->quarters), j->wand);

@@ -11,7 +11,11 @@
 #include "board.h"
 
 #include <libheif/heif.h>
+#if __has_include(<MagickWand/MagickWand.h>)
+#include <MagickWand/MagickWand.h>
+#else
 #include <wand/MagickWand.h>
+#endif
 
 #include "image/heif.h"
 #include "image/magick.h"
