@@ -20,13 +20,15 @@ struct origins {
 
 static struct pool look_at_pool(struct arena *a)
 {
-	struct pool p = {.is_known = metrics_are_shared()};
+	struct pool p = {0};
 	struct metrics_slot *slot = arena_new(a, struct metrics_slot);
 	for (size_t i = 0, n = metrics_slots(); i < n; i++) {
 		metrics_look(i, slot);
+		bool works = slot->role == ROLE_WORKER || slot->role == ROLE_ALL;
+		/* Of a file in which there never was a worker, as it was made anew meanwhile, nothing can be told. */
+		p.is_known |= works && *slot->group && metrics_are_shared();
 		if (!slot->is_live)
 			continue;
-		bool works = slot->role == ROLE_WORKER || slot->role == ROLE_ALL;
 		p.workers += works;
 		p.busy += works && slot->busy != BUSY_NOT;
 		p.fetchers += slot->role == ROLE_FETCHER;

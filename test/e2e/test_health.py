@@ -138,6 +138,18 @@ def test_without_workers(shop):
     assert ready(shop)[0] == 200
 
 
+def test_without_the_old_file_of_counts(shop):
+    """Somebody removed it: a health process that restarts sees only itself, and does not call the pool dead."""
+    for path in (shop.stack.folder / "run").glob("metrics*"):
+        path.unlink()
+    shop.stack.restart_group("health")
+    assert ready(shop)[0] == 200
+    for group in shop.stack.ALL_GROUPS:
+        shop.stack.restart_group(group)
+    status, told = ready(shop)
+    assert status == 200 and told["workers"]["alive"] == 4
+
+
 def test_without_the_cache_volume(shop):
     away = shop.cache.with_name("away")
     shop.cache.rename(away)

@@ -103,7 +103,7 @@ def test_a_folder_at_once_until_a_signal(pictures, number):
             "application/javascript"
         family = run.family()
         workers = [pid for pid in family if Path(f"/proc/{pid}/exe").resolve().name == "lorikeet"]
-        assert len(workers) == 2 + 8, "workers, and fetchers"
+        assert len(workers) == 2 + 8 + 1, "workers, fetchers and health"
         if os.geteuid() == 0:
             assert all(Path(f"/proc/{pid}").stat().st_uid != 0 for pid in workers)
         status, rest = run.stop(number)
