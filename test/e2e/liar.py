@@ -3,7 +3,7 @@
 
     with Liar() as liar: liar.base, liar.asked (a count of the info.json asked for, by identifier)
 
-Identifiers: see WRONG; any other is good. delay: seconds before each answer."""
+Identifiers: see WRONG; any other is good. delay: seconds before each answer. public: what ids begin with, if not base."""
 import io
 import json
 import socket
@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def send_info(self, name):
-        info = {"@context": "http://iiif.io/api/image/3/context.json", "id": self.server.liar.base + self.path[7:-10],
+        info = {"@context": "http://iiif.io/api/image/3/context.json", "id": self.server.liar.public + self.path[7:-10],
                 "type": "ImageService3", "protocol": "http://iiif.io/api/image", "profile": "level2", "width": SIZE[0],
                 "height": SIZE[1], "tiles": [{"width": 256, "scaleFactors": [1, 2, 4]}], "extraFormats": ["webp"]}
         body = json.dumps({**info, **WRONG_INFO.get(name, {})}).encode()
@@ -180,8 +180,8 @@ WRONG = {
 
 
 class Liar:
-    def __init__(self, delay=0, picture=None):
-        self.delay, self.picture = delay, picture or photo()
+    def __init__(self, delay=0, picture=None, public=""):
+        self.delay, self.picture, self.public = delay, picture or photo(), public
         self.lock, self.asked, self.turns, self.headers = threading.Lock(), Counter(), Counter(), []
 
     def __enter__(self):
@@ -189,6 +189,7 @@ class Liar:
         self.server.daemon_threads, self.server.liar = True, self
         threading.Thread(target=self.server.serve_forever, args=(.05,), daemon=True).start()
         self.base = f"http://127.0.0.1:{self.server.server_port}/iiif/3"
+        self.public = self.public or self.base
         return self
 
     def __exit__(self, *_):

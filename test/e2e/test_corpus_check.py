@@ -92,6 +92,10 @@ def corpus(scratch, images):
     put("pale.jpg", coded(pale))
     put("half-gray.jpg", coded(picture), coded(half_gray(picture)))
     put("half-gray-pale.jpg", coded(pale), coded(half_gray(pale)))
+    put("blue-for-red.jpg", coded(picture), coded(Image.merge("RGB", picture.split()[::-1])))
+    spotted = picture.copy()
+    spotted.paste((70, 70, 70), (450, 350, 563, 438))
+    put("spotted.jpg", coded(picture), coded(spotted))
     put("inverted.jpg", coded(picture), coded(ImageOps.invert(picture)))
     put("inverted-cmyk.jpg", (originals / "cmyk.jpg").read_bytes(), coded(ImageOps.invert(picture)))
     put("other-size.jpg", coded(picture), coded(picture.resize((899, 700))))
@@ -103,7 +107,7 @@ def corpus(scratch, images):
 
 
 GOOD = {*SAMPLES, "pale.jpg", "turned.jpg", "good.jpg", "deep.png", "cmyk.jpg", "palette.png", "clear.png", "profile.jpg", "deep.tif", "deep.jpg"}
-BAD = {"half-gray.jpg", "half-gray-pale.jpg", "inverted.jpg", "inverted-cmyk.jpg", "other-size.jpg", "damaged.jpg"}
+BAD = {"spotted.jpg", "blue-for-red.jpg", "half-gray.jpg", "half-gray-pale.jpg", "inverted.jpg", "inverted-cmyk.jpg", "other-size.jpg", "damaged.jpg"}
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +247,15 @@ def test_several_servers_share_the_images(folder):
     with Liar() as one, Liar() as other:
         ran = check(folder / "out", one.base, other.base, "--identifiers", listed(folder, [f"i{n}" for n in range(10)]))
         assert ran.status == 0 and len(one.asked) == len(other.asked) == 5
+
+
+def test_ids_of_a_public_address(folder):
+    """Both versions behind balancers, each with its own."""
+    now, before = "https://images.example.org/iiif/3", "https://old.example.org/x"
+    with Liar(public=now) as liar, Liar(public=before) as other:
+        words = (liar.base, "--against", other.base, "--identifiers", listed(folder, ["a b"]), "--against-public-url", before)
+        assert check(folder / "out", *words, "--public-url", now).rows[0]["verdict"] == "good"
+        assert f"id is '{now}/a%20b', not" in check(folder / "out", *words).reasons("a b")["info"]
 
 
 def test_two_versions(folder, scratch, binary, server, corpus):
