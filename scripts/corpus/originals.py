@@ -12,6 +12,8 @@ from .picture import Reference, Undecodable, loaded, orientation, upright_rgb
 from .s3 import Bucket, S3Error
 
 TOOL_S = 120
+# Not all that Pillow has: for PostScript it runs a program.
+FORMATS = ["JPEG", "TIFF", "PNG", "GIF", "BMP", "PPM", "PSD", "WEBP", "JPEG2000"]
 TURNED = (5, 6, 7, 8)
 
 
@@ -41,17 +43,17 @@ def by_tool(data, suffix, command):
         names = {"in": os.path.join(folder, f"in{suffix}"), "out": os.path.join(folder, "out.tif")}
         with open(names["in"], "wb") as file:
             file.write(data)
-        try:
-            done = subprocess.run([word.format(**names) for word in command], capture_output=True, timeout=TOOL_S)
-        except subprocess.TimeoutExpired:
-            raise Undecodable(f"{command[0]} took longer than {TOOL_S} s") from None
+        # By a program of its own, as this process may be killed meanwhile.
+        done = subprocess.run(["timeout", str(TOOL_S), *(word.format(**names) for word in command)], capture_output=True)
+        if done.returncode == 124:
+            raise Undecodable(f"{command[0]} took longer than {TOOL_S} s")
         if done.returncode or not os.path.exists(names["out"]):
             raise Undecodable(f"{command[0]} cannot decode the original")
         return opened(names["out"])
 
 
 def opened(file):
-    image = Image.open(file)
+    image = Image.open(file, formats=FORMATS)
     full, turned = image.size, orientation(image)
     if image.format == "PSD":
         # The merged picture lies on white already, and what Pillow takes for opacity may be a selection.

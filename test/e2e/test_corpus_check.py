@@ -143,6 +143,24 @@ def test_a_corpus_beside_its_originals(folder, server, corpus, api):
     assert "there is no such original" in ran.report and "3 not compared" in ran.output, ran.output
 
 
+def test_an_original_runs_no_program(folder):
+    """PostScript by another name, which Pillow would hand to Ghostscript."""
+    (folder / "a.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 600 400\nshowpage\n")
+    with Liar() as liar:
+        ran = check(folder / "out", liar.base, "--identifiers", folder, "--originals", folder, env={"PATH": str(folder)})
+    assert ran.status == 0 and "Pillow cannot open the original" in ran.report
+
+
+def test_originals_stay_below_their_folder(folder):
+    (folder / "below").mkdir()
+    (folder / "x.jpg").write_bytes(coded(photo()))
+    (folder / "below/x.jpg").write_bytes(coded(photo()))
+    with Liar() as liar:
+        words = (liar.base, "--identifiers", "-", "--originals", folder / "below")
+        ran = check(folder / "out", *words, given=b"../x.jpg\nx.jpg\n")
+    assert "1 not compared" in ran.output and "there is no such original" in ran.report
+
+
 def test_a_tolerated_ratio(folder, server, corpus):
     words = (f"{server.url}/iiif/3", "--prefix", "c/", "--identifiers", listed(folder, ["good.jpg", "none.jpg"]))
     assert [check(folder / "out", *words, "--tolerate", t).status for t in ("49%", "0.5")] == [1, 0]
