@@ -297,7 +297,8 @@ def upgraded(d, deb, newer):
 
 
 def new_environment():
-    return any(b"LORIKEET_LOG_CLIENT=masked" in environment for environment in processes(b"/usr/bin/lorikeet").values())
+    """Of the processes above the workers, who forget theirs."""
+    return any(b"LORIKEET_LOG_CLIENT=masked" in environment for environment in processes(b"/usr/bin/multiwatch").values())
 
 
 def settle():
