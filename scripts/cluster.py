@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,14 +81,6 @@ server: {{ raw_slashes = true; }};
 cache: {{ folder = {setting(self.originals)}; max_bytes = {setting(cache_bytes)}; min_free_bytes = 0; }};
 rules = ( {rules} );
 """)
-        self.originals.mkdir()
-        words = []
-        if os.geteuid() == 0:
-            user = pwd.getpwnam(WORKER_USER)
-            os.chown(self.originals, user.pw_uid, user.pw_gid)
-            words = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        run(*words, version.binary, "--config", self.config, "cache", "init",
-            env={**os.environ, "LORIKEET_CACHE_TEMPORARY": str(folder / "s/run/temporary")})
         self.stack = Stack(folder / "s", version.binary, self.config, workers=workers, fetchers=fetchers,
                            nginx_conf=version.nginx_conf, pool_conf=version.pool_conf)
 
@@ -97,12 +90,20 @@ rules = ( {rules} );
 
     def begin(self):
         self.stack.prepare()
+        self.make_cache()
         self.stack.start_pool()
         self.stack.start_nginx()
 
-    def held(self):
-        """How many originals are in its cache."""
-        return sum(path.parent.parent.name == "files-1" for path in self.originals.rglob("*"))
+    def make_cache(self):
+        """By the stack's own copy of the program, as the workers' user may not reach the other."""
+        self.originals.mkdir()
+        words, folder = [], self.stack.folder
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(WORKER_USER)
+            os.chown(self.originals, user.pw_uid, user.pw_gid)
+            words = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        run(*words, folder / "bin/lorikeet", "--config", self.config, "cache", "init",
+            env={**os.environ, "LORIKEET_CACHE_TEMPORARY": str(folder / "run/temporary")})
 
 
 class Cluster:
@@ -126,8 +127,8 @@ class Cluster:
         return self
 
     def __exit__(self, *_):
-        for server in self.servers:
-            server.stack.stop()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda server: server.stack.stop(), self.servers))
         self.ceph.stop()
 
     def make(self, version):
@@ -144,7 +145,8 @@ class Cluster:
         """One more server, which no balancer knows yet."""
         server = self.make(version)
         self.servers.append(server)
-        server.stack.start(60)
+        server.begin()
+        server.stack.wait_until_serving(60)
         return server
 
     def remove(self, server):
