@@ -7,7 +7,7 @@ import subprocess
 import load
 import pytest
 from PIL import Image
-from stack import REPO, Stack, wait_for
+from stack import REPO, Stack
 
 SIDES = {"wide.jpg": (1500, 700), "a b/tall.jpg": (600, 1900), "tiny.jpg": (90, 40)}
 
