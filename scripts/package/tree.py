@@ -17,7 +17,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent.parent
-UNITS = "lib/systemd/system"
+UNITS = "usr/lib/systemd/system"
 EXAMPLES = ("nginx-main.conf", "balancer-nginx.conf", "balancer-haproxy.cfg", "nginx.mtail", "prometheus.yml", "prometheus-rules.yml",
             "grafana-dashboard.json")
 

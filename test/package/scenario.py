@@ -351,7 +351,7 @@ def switched(d):
 
 
 def verify(d):
-    units = sorted(p.name for p in d.path("lib/systemd/system").glob("lorikeet*"))
+    units = sorted(p.name for p in d.path("usr/lib/systemd/system").glob("lorikeet*"))
     status, said = d.run("systemd-analyze", "verify", "--man=no", *units)
     services = [u for u in units if u.endswith(".service")]
     return differs("status", status, 0), said, differs("services", len(services), len(GROUPS))
@@ -402,7 +402,7 @@ def main():
     newer = repack(folder, deb, "9", {
         CONF: lambda text: text + "# Of the new version.\n",
         PROGRAMS: lambda text: text.replace("environment=", 'environment=LORIKEET_LOG_CLIENT="masked",'),
-        **{f"lib/systemd/system/lorikeet-{g}.service": lambda text: text + "Environment=LORIKEET_LOG_CLIENT=masked\n"
+        **{f"usr/lib/systemd/system/lorikeet-{g}.service": lambda text: text + "Environment=LORIKEET_LOG_CLIENT=masked\n"
            for g in GROUPS}})
     d = Debian(folder, base)
     before, users = d.files(), d.users()
