@@ -361,7 +361,7 @@ int worker_run(struct arena *a, const struct config *config, const struct servic
 		log_event("warn", "metrics: %s", err.why);
 	metrics_role(config->role);
 	metrics_watch_signals();
-	struct sandbox *sandbox = sandbox_enter(a, config, &err);
+	const struct sandbox *sandbox = sandbox_enter(a, config, &err);
 	if (!sandbox) {
 		log_event("error", "%s", err.why);
 		metrics_end(METRIC_FAILED);

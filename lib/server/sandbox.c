@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../base/clock.h"
 #include "../base/hash.h"
 #include "../base/landlock.h"
 #include "../base/log.h"
@@ -15,11 +14,9 @@
 
 #define FIXED_PLACES 32
 #define PLACES_OF_RULE 5
-#define LOOK_US 100000
 
 struct sandbox {
 	struct places *places;          /* NULL: not held to them */
-	int64_t looked_us;
 };
 
 struct list {
@@ -188,13 +185,9 @@ struct sandbox *sandbox_enter(struct arena *a, const struct config *c, struct er
 	return s;
 }
 
-bool sandbox_is_current(struct sandbox *s)
+bool sandbox_is_current(const struct sandbox *s)
 {
-	int64_t now = clock_us();
-	if (!s->places || now - s->looked_us < LOOK_US)
-		return true;
-	s->looked_us = now;
-	const char *path = places_changed(s->places);
+	const char *path = s->places ? places_changed(s->places) : NULL;
 	if (path)
 		log_event("info", "%s is another now, or has come or gone: a new process takes over", path);
 	return !path;

@@ -23,7 +23,7 @@ bool sandbox_check(const struct config *config, struct error *err);
 struct sandbox *sandbox_enter(struct arena *a, const struct config *config, struct error *err);
 
 /* False: something else lies where a configured folder or file was, and this process may not open it. It said so in the
- * log, and a new process must take over. Looks ten times a second at the most, as it is asked before each request. */
-bool sandbox_is_current(struct sandbox *s);
+ * log, and a new process must take over. */
+bool sandbox_is_current(const struct sandbox *s);
 
 #endif
