@@ -65,7 +65,7 @@ class Debian:
         init = subprocess.Popen([*apart, "sh", "-c", BOOT], cwd=self.root)
         children = Path(f"/proc/{init.pid}/task/{init.pid}/children")
         within(5, children.read_text)
-        self.enter = ["nsenter", "-t", children.read_text().strip(), "-m", "-p", "chroot", self.root]
+        self.enter = ["nsenter", "-t", children.read_text().strip(), "-m", "-p", "-r", "-w"]
         within(30, lambda: self.run("systemctl", "is-system-running", "--wait")[1].strip() in ("running", "degraded"))
 
     def must(self, *words):
