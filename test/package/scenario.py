@@ -79,8 +79,8 @@ class Debian:
                         "-o", "Dpkg::Options::=--force-confold", *words)
 
     def install(self, deb, *words):
-        shutil.copy(deb, self.root / "tmp")
-        return self.apt("install", *words, f"/tmp/{deb.name}")
+        shutil.copy(deb, self.root / "root")
+        return self.apt("install", *words, f"/root/{deb.name}")
 
     def path(self, name):
         return self.root / name
@@ -239,11 +239,11 @@ def without_services(d, deb):
     check("supervisor is chosen, systemd's units are not enabled", differs("enabled", enabled(d), ["supervisor"]))
     d.path(LINK).unlink()
     d.path(LINK).write_text("; of an administrator\n")
-    status, said = d.apt("install", "--reinstall", f"/tmp/{deb.name}")
+    status, said = d.apt("install", "--reinstall", f"/root/{deb.name}")
     check("a file of an administrator's in supervisor's folder stays", failed((status, said)),
           differs("told", "remove it first" in said, True), d.path(LINK).is_symlink())
     d.path(LINK).unlink()
-    check("install once more", failed(d.apt("install", "--reinstall", f"/tmp/{deb.name}")))
+    check("install once more", failed(d.apt("install", "--reinstall", f"/root/{deb.name}")))
     check("purge", failed(d.apt("purge", "lorikeet")))
     check("purge left nothing", sorted(d.files() ^ before), differs("users", d.users(), users))
 
@@ -341,12 +341,12 @@ def switched(d):
     check("systemd's units are sound", *verify(d))
     check("systemd instead of supervisor", failed(d.run("lorikeet-pool", "use", "systemd")),
           differs("enabled", enabled(d), ["systemd"]), within(5, lambda: not workers()) and workers())
-    check("that survives a reinstallation", failed(d.apt("install", "--reinstall", "/tmp/lorikeet_9.deb")),
+    check("that survives a reinstallation", failed(d.apt("install", "--reinstall", "/root/lorikeet_9.deb")),
           differs("enabled", enabled(d), ["systemd"]), workers())
     check("supervisor again", failed(d.run("lorikeet-pool", "use", "supervisor")), lack(),
           differs("enabled", enabled(d), ["supervisor"]))
     check("none at all", failed(d.run("lorikeet-pool", "use", "none")), workers(),
-          failed(d.apt("install", "--reinstall", "/tmp/lorikeet_9.deb")), workers(), enabled(d))
+          failed(d.apt("install", "--reinstall", "/root/lorikeet_9.deb")), workers(), enabled(d))
     check("and supervisor once more", failed(d.run("lorikeet-pool", "use", "supervisor")), lack())
 
 
