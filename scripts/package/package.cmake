@@ -29,6 +29,11 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 string(CONCAT CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, logrotate, multiwatch, nginx, spawn-fcgi, "
 	"supervisor | systemd-sysv, systemd | systemd-standalone-tmpfiles")
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS supervisor)
+# The decoder of AVIF that notices damage, where it is a package of its own.
+cmake_host_system_information(RESULT release QUERY DISTRIB_VERSION_ID)
+if(NOT release VERSION_LESS 13)
+	string(APPEND CPACK_DEBIAN_PACKAGE_RECOMMENDS ", libheif-plugin-aomdec")
+endif()
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 foreach(file conffiles postinst prerm postrm)
 	list(APPEND CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${CMAKE_SOURCE_DIR}/scripts/package/${file})
