@@ -180,16 +180,13 @@ def changelog(text, version, maintainer):
 
 def write(path, text, mode=0o644):
     path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(text, Path):
-        path.symlink_to(text)
-        return
     data = text.encode()
     path.write_bytes(gzip.compress(data, 9, mtime=0) if path.suffix == ".gz" else data)
     path.chmod(mode)
 
 
 def tree(program, version, maintainer):
-    """Path -> text, or text and mode; a Path is where a link leads."""
+    """Path -> text, or text and mode."""
     supervisor = text_of("scripts/supervisor.conf").replace("/usr/local/bin/", "/usr/bin/")
     config = output_of(program, "--print-config")
     return {
@@ -199,7 +196,6 @@ def tree(program, version, maintainer):
         "etc/nginx/sites-available/lorikeet": text_of("nginx-sample.conf"),
         "usr/lib/tmpfiles.d/lorikeet.conf": text_of("scripts/tmpfiles.conf"),
         f"{UNITS}/lorikeet-logs.timer": text_of("scripts/package/logs.timer"),
-        f"{UNITS}/timers.target.wants/lorikeet-logs.timer": Path("../lorikeet-logs.timer"),
         **{f"{UNITS}/{name}": made for name, made in units(supervisor).items()},
         "usr/share/lintian/overrides/lorikeet": text_of("scripts/package/lintian-overrides"),
         "usr/share/man/man1/lorikeet.1.gz":

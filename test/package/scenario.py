@@ -377,12 +377,15 @@ def booted(d, deb, newer):
     d.must("service", "supervisor", "stop")
     d.must("service", "nginx", "stop")
     d.must("dpkg", "--purge", "supervisor")
+    d.boot()
     check("without supervisor systemd is chosen", failed(d.install(deb, "--no-install-recommends")),
           differs("enabled", enabled(d), ["systemd"]))
     os.symlink("../sites-available/lorikeet", d.path("etc/nginx/sites-enabled/lorikeet"))
-    d.boot()
+    d.must("systemctl", "restart", "nginx")
     check("systemd runs all groups", lack(), *modes(d, SOCKETS),
           differs("status", get(f"{URL}/full/!200,200/0/default.jpg")[0], 200))
+    check("and looks at large logs", *(differs(word, d.run("systemctl", word, "lorikeet-logs.timer")[1].strip(), state)
+                                       for word, state in (("is-enabled", "enabled"), ("is-active", "active"))))
     old = workers()
     with Load() as load:
         status = d.install(newer, "--no-install-recommends")
