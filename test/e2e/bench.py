@@ -56,6 +56,25 @@ class Bench(Served):
         return [line for line in self.book.read_text().splitlines() if word in line]
 
 
+class Crowd:
+    """Threads that ask while the block lasts: each runs ask(...), of a subclass, with what it was started with, until over
+    is set."""
+
+    def __init__(self, of_each):
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self.ask, args=args) for args in of_each]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
 def in_parallel(n, call):
     """The results of n calls at once; an exception is a result too."""
     results = [None] * n

@@ -10,13 +10,12 @@ import re
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from contextlib import contextmanager, suppress
 from urllib.parse import unquote
 
 import pytest
-from bench import in_parallel
+from bench import Crowd, in_parallel
 from cluster import Balancer, Cluster, Version
 from PIL import Image
 from pool import newer, reloader, replace
@@ -86,13 +85,12 @@ def kind(request):
     return request.param
 
 
-class Load:
+class Load(Crowd):
     """Clients that ask without a break, half of them each balancer, with a connection of its own for each request, and never twice."""
 
     def __init__(self, balancers, clients=4):
-        self.good, self.bad, self.over = 0, [], threading.Event()
-        self.threads = [threading.Thread(target=self.ask, args=(i, kind, balancer.port)) for i in range(clients // 2)
-                        for kind, balancer in balancers.items()]
+        super().__init__([(i, kind, balancer.port) for i in range(clients // 2) for kind, balancer in balancers.items()])
+        self.good, self.bad = 0, []
 
     def ask(self, seed, kind, port):
         dice = random.Random(seed)
@@ -114,16 +112,6 @@ class Load:
             return repr(e)
         finally:
             connection.close()
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def differing(some, others):

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from bench import Crowd
 from origin import Origin
 from shop import Shop, rule
 from stack import wait_for
@@ -71,18 +72,18 @@ def shop(scratch, binary, images):
             made.volume.unmount()
 
 
-class Load:
+class Load(Crowd):
     """Clients that ask without a pause, and what they did not get, with the time when they asked."""
 
     def __init__(self, shop):
+        super().__init__([()] * CLIENTS)
         self.port, self.wanted = shop.stack.port, shop.get(target("d/known-0", SIZE)).body
-        self.stop, self.faults, self.asked, self.new = threading.Event(), [], 0, itertools.count()
-        self.threads = [threading.Thread(target=self.ask) for _ in range(CLIENTS)]
+        self.faults, self.asked, self.new = [], 0, itertools.count()
 
     def ask(self):
         client = Client(self.port)
         for n in itertools.count():
-            if self.stop.is_set():
+            if self.over.is_set():
                 return
             name = f"known-{n % KNOWN}" if n % 2 else f"new-{time.monotonic_ns()}-{next(self.new)}"
             began = time.monotonic()
@@ -94,16 +95,6 @@ class Load:
             self.asked += 1
             if fault:
                 self.faults.append((began, *fault))
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def ride_through(shop, begin, end, seconds=3):

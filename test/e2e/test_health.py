@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from bench import NO_CACHE
+from bench import NO_CACHE, Crowd
 from origin import Origin
 from PIL import Image
 from pool import newer, reloader, replace, write_command
@@ -215,11 +215,11 @@ def reload(shop):
     return reloader(shop.stack)
 
 
-class Load:
+class Load(Crowd):
     """Clients that ask without a break, for a local original and a fetched one."""
     def __init__(self, shop, clients=4):
-        self.shop, self.good, self.bad, self.etags, self.over = shop, 0, [], set(), threading.Event()
-        self.threads = [threading.Thread(target=self.ask) for _ in range(clients)]
+        super().__init__([()] * clients)
+        self.shop, self.good, self.bad, self.etags = shop, 0, [], set()
 
     def ask(self):
         while not self.over.is_set():
@@ -230,16 +230,6 @@ class Load:
                     self.etags.add((target, answer.header("ETag"), answer.body))
                 else:
                     self.bad.append(answer.status)
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def all_pids(shop):

@@ -7,12 +7,11 @@ import re
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from bench import NO_CACHE, in_parallel
+from bench import NO_CACHE, Crowd, in_parallel
 from origin import Origin, tls_context
 from shop import Shop, give_to_worker, rule
 from stack import ask_socket, wait_for
@@ -157,27 +156,17 @@ def test_workers_have_forgotten_all_secrets(shop):
     assert "hits" in shop.get("/metrics").body.decode()
 
 
-class Crowd:
+class Visitors(Crowd):
     """Clients that ask for one picture without a pause: the statuses they got."""
 
     def __init__(self, shop, identifier, n=4):
-        self.port, self.target, self.stop, self.got = shop.stack.port, target(identifier, SIZE), threading.Event(), []
-        self.threads = [threading.Thread(target=self.ask) for _ in range(n)]
+        super().__init__([()] * n)
+        self.port, self.target, self.got = shop.stack.port, target(identifier, SIZE), []
 
     def ask(self):
         client = Client(self.port)
-        while not self.stop.is_set():
+        while not self.over.is_set():
             self.got.append(client.ask(self.target).status)
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def test_a_root_that_comes_later(shop):
@@ -195,7 +184,7 @@ def test_a_root_that_comes_later(shop):
 
 def test_a_root_that_another_replaces(shop):
     """The picture is in both. One rename at a time, so there is a moment without any: a root that is a link has none."""
-    with Crowd(shop, "linked/A.jpg") as crowd:
+    with Visitors(shop, "linked/A.jpg") as crowd:
         for turn in range(6):
             time.sleep(0.3)
             (shop.top / "next").symlink_to(("allowed", "swapped")[turn % 2])
@@ -211,7 +200,7 @@ def test_a_root_that_another_replaces(shop):
 @pytest.mark.mounts
 def test_a_volume_that_comes_later_and_goes(shop):
     volume = shop.top / "volume"
-    with Crowd(shop, "swapped/A.jpg") as crowd:
+    with Visitors(shop, "swapped/A.jpg") as crowd:
         for _ in range(3):
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", volume], check=True)
             try:
