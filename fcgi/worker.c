@@ -20,6 +20,7 @@
 #include "../lib/base/clock.h"
 #include "../lib/base/log.h"
 #include "../lib/base/metrics.h"
+#include "../lib/base/text_pages.h"
 #include "../lib/server/meters.h"
 #include "../lib/server/sandbox.h"
 
@@ -367,6 +368,7 @@ int worker_run(struct arena *a, const struct config *config, const struct servic
 		metrics_end(METRIC_FAILED);
 		return 1;
 	}
+	text_pages_give_back();
 	int64_t born = clock_us();
 	uint64_t most = lifetime(config);
 	uint64_t served = 0;

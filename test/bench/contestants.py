@@ -47,9 +47,10 @@ def settle(pid):
         time.sleep(0.0005)
 
 
-def peak_kb(pid):
+def resident_kb(pid, which):
+    """VmRSS: now; VmHWM: at most since its start."""
     return next(int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-                if line.startswith("VmHWM:"))
+                if line.startswith(which + ":"))
 
 
 class Server:
@@ -109,7 +110,8 @@ class ServerRun:
         wall = time.monotonic() - wall
         settle(pid)
         requests = n * len(self.targets)
-        return Figures((cpu_ns(pid) - cpu) / 1e6 / requests, wall * 1e3 / requests, peak_kb(pid) / 1024, sizes / requests)
+        return Figures((cpu_ns(pid) - cpu) / 1e6 / requests, wall * 1e3 / requests, resident_kb(pid, "VmHWM") / 1024,
+                       sizes / requests)
 
 
 # --- programs ---

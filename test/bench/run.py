@@ -96,7 +96,7 @@ def run(words, folder):
             raise BenchError(f"no workload is called {words.only}")
         programs = contestants.programs(folder)
         with Servers(folder, found[0].master.folder) as servers:
-            idle_mb = contestants.peak_kb(servers.worker()) / 1024
+            idle_mb = contestants.resident_kb(servers.worker(), "VmRSS") / 1024
             field = programs + servers.all
             runs = start_all(found, field)
             lacking = [w.name for w in found if (w.name, "lorikeet") not in runs]
