@@ -31,7 +31,7 @@ static bool copy_rows(const struct weighing *w, struct error *err)
 weigh_function *resample_fastest(void)
 {
 #ifdef __x86_64__
-	if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"))
+	if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
 		return weigh_vnni;
 	if (__builtin_cpu_supports("avx2"))
 		return weigh_avx2;

@@ -39,14 +39,17 @@
 /* As many sums as there are registers for, and weigh_columns leaves room for. */
 #define UNROLL (LANES == 8 ? 8 : 4)
 #define STEP (UNROLL * LANES)
+#define BESIDE (LANES < 8 ? 2 : 4)
 #define MIDDLE_BITS 6
 #define DOWN_BITS (WEIGHT_BITS - MIDDLE_BITS)
 #define ACROSS_BITS (WEIGHT_BITS + MIDDLE_BITS)
 
 /* A pair of samples or weights in each lane: two 16-bit numbers. */
 typedef int32_t lanes __attribute__((vector_size(LANES * sizeof(int32_t)), aligned(4)));
-typedef int32_t quad __attribute__((vector_size(16), aligned(4)));
-typedef uint8_t bytes __attribute__((vector_size(ROWS), aligned(1)));
+/* Whole quads, which are turned and packed each by itself. */
+#define WIDTH (LANES < 4 ? 4 : LANES)
+typedef int32_t wide __attribute__((vector_size(WIDTH * sizeof(int32_t)), aligned(4)));
+typedef uint8_t samples __attribute__((vector_size(WIDTH * sizeof(int32_t))));
 
 /* Of one strip; a row has room for `stride` columns. */
 struct strip {
@@ -57,7 +60,7 @@ struct strip {
 	int32_t *pairs;                /* WEIGH_PAIRS rows */
 	int32_t *sums;                 /* ROWS rows, where not all of their pairs are there at once */
 	int16_t *middle;               /* ROWS rows */
-	int32_t *columns_of_pairs;     /* stride / 2 columns of ROWS */
+	int32_t *columns_of_pairs;     /* stride / 2 columns of ROWS, and a window's room behind them */
 };
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -170,67 +173,122 @@ static void sum_down(const struct strip *s, uint32_t y, uint32_t n)
 	}
 }
 
-/* Four by four pairs at a time. */
+/* Neighbours from two vectors: of each quad's first and of its second half. */
+static wide first_halves(wide a, wide b)
+{
+#if WIDTH == 16
+	return (wide)_mm512_unpacklo_epi32((__m512i)a, (__m512i)b);
+#elif WIDTH == 8
+	return (wide)_mm256_unpacklo_epi32((__m256i)a, (__m256i)b);
+#else
+	return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+#endif
+}
+
+static wide second_halves(wide a, wide b)
+{
+#if WIDTH == 16
+	return (wide)_mm512_unpackhi_epi32((__m512i)a, (__m512i)b);
+#elif WIDTH == 8
+	return (wide)_mm256_unpackhi_epi32((__m256i)a, (__m256i)b);
+#else
+	return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#endif
+}
+
+/* Lays four by four numbers on their side, in each quad. */
+static void turn(const int32_t *from, size_t stride, wide to[4])
+{
+	const wide a = *(const wide *)from, b = *(const wide *)(from + stride);
+	const wide c = *(const wide *)(from + 2 * stride), d = *(const wide *)(from + 3 * stride);
+	const wide ac = first_halves(a, c), bd = first_halves(b, d), ca = second_halves(a, c), db = second_halves(b, d);
+	to[0] = first_halves(ac, bd);
+	to[1] = second_halves(ac, bd);
+	to[2] = first_halves(ca, db);
+	to[3] = second_halves(ca, db);
+}
+
 static void lay_pairs_on_side(const struct strip *s)
 {
 	const size_t stride = s->stride / 2;
-	for (uint32_t x = 0; x < s->columns / 2; x += 4)
+	for (uint32_t x = 0; x < s->columns / 2; x += WIDTH)
 		for (uint32_t y = 0; y < ROWS; y += 4) {
-			const int32_t *from = (const int32_t *)s->middle + y * stride + x;
-			int32_t *to = s->columns_of_pairs + x * ROWS + y;
-			const quad a = *(const quad *)from, b = *(const quad *)(from + stride);
-			const quad c = *(const quad *)(from + 2 * stride), d = *(const quad *)(from + 3 * stride);
-			const quad ac = __builtin_shufflevector(a, c, 0, 4, 1, 5), bd = __builtin_shufflevector(b, d, 0, 4, 1, 5);
-			const quad ca = __builtin_shufflevector(a, c, 2, 6, 3, 7), db = __builtin_shufflevector(b, d, 2, 6, 3, 7);
-			*(quad *)to = __builtin_shufflevector(ac, bd, 0, 4, 1, 5);
-			*(quad *)(to + ROWS) = __builtin_shufflevector(ac, bd, 2, 6, 3, 7);
-			*(quad *)(to + 2 * ROWS) = __builtin_shufflevector(ca, db, 0, 4, 1, 5);
-			*(quad *)(to + 3 * ROWS) = __builtin_shufflevector(ca, db, 2, 6, 3, 7);
+			wide turned[4];
+			turn((const int32_t *)s->middle + y * stride + x, stride, turned);
+			for (int k = 0; k < WIDTH; k++)
+				memcpy(s->columns_of_pairs + (x + k) * ROWS + y, (const int32_t *)&turned[k % 4] + k / 4 * 4,
+				       4 * sizeof(int32_t));
 		}
 }
 
-/* n columns of the output from x on, at most ROWS. */
+/*
+ * ROWS columns of the output from x on, the last of n again where there are less: BESIDE at a time, so that sums need not
+ * wait for each other. Of each as many pairs as there is room for, whose weights may be zero: the number is the same for
+ * all.
+ */
 static void sum_across(const struct strip *s, uint32_t x, uint32_t n, int32_t *sums)
 {
 	const struct windows *across = &s->w->across;
-	for (uint32_t i = 0; i < n; i++) {
-		const int16_t *weights = across->weights + (x + i) * across->room;
-		uint32_t begin = across->first[x + i] / 2, stop = (across->first[x + i] + across->taps[x + i] + 1) / 2;
-		const lanes *in = (const lanes *)(s->columns_of_pairs + (begin - s->from / 2) * ROWS);
-		lanes sum[ROWS / LANES];
-		for (int k = 0; k < ROWS / LANES; k++)
-			sum[k] = (1 << (ACROSS_BITS - 1)) - (lanes){0};
-		for (uint32_t p = 0; p < stop - begin; p++, in += ROWS / LANES) {
-			lanes weight = everywhere(weights + 2 * p);
+	const size_t room = across->room;
+	for (uint32_t i = 0; i < ROWS; i += BESIDE) {
+		const int32_t *in[BESIDE];
+		const int16_t *weights[BESIDE];
+		lanes sum[BESIDE][ROWS / LANES];
+		for (uint32_t c = 0; c < BESIDE; c++) {
+			uint32_t column = x + least(i + c, n - 1);
+			in[c] = s->columns_of_pairs + (across->first[column] / 2 - s->from / 2) * ROWS;
+			weights[c] = across->weights + column * room;
 			for (int k = 0; k < ROWS / LANES; k++)
-				sum[k] = times(sum[k], in[k], weight);
+				sum[c][k] = (1 << (ACROSS_BITS - 1)) - (lanes){0};
 		}
-		for (int k = 0; k < ROWS / LANES; k++)
-			((lanes *)(sums + i * ROWS))[k] = sum[k];
+		for (size_t p = 0; p < room; p += 2)
+			for (int c = 0; c < BESIDE; c++) {
+				lanes weight = everywhere(weights[c] + p);
+				for (int k = 0; k < ROWS / LANES; k++)
+					sum[c][k] = times(sum[c][k], ((const lanes *)(in[c] + p * (ROWS / 2)))[k], weight);
+			}
+		memcpy(sums + i * ROWS, sum, sizeof sum);
 	}
 }
 
-static void round_samples(const int32_t *in, uint32_t n, uint8_t *restrict out)
+/* Sums as samples: of each quad those of the four vectors. */
+static samples round_sums(wide a, wide b, wide c, wide d)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		int v = in[i] >> ACROSS_BITS;
-		v = v > 0 ? v : 0;
-		out[i] = (uint8_t)(v < 255 ? v : 255);
+	a >>= ACROSS_BITS;
+	b >>= ACROSS_BITS;
+	c >>= ACROSS_BITS;
+	d >>= ACROSS_BITS;
+#if WIDTH == 16
+	return (samples)_mm512_packus_epi16(_mm512_packs_epi32((__m512i)a, (__m512i)b),
+					    _mm512_packs_epi32((__m512i)c, (__m512i)d));
+#elif WIDTH == 8
+	return (samples)_mm256_packus_epi16(_mm256_packs_epi32((__m256i)a, (__m256i)b),
+					    _mm256_packs_epi32((__m256i)c, (__m256i)d));
+#elif defined __SSE2__
+	return (samples)_mm_packus_epi16(_mm_packs_epi32((__m128i)a, (__m128i)b), _mm_packs_epi32((__m128i)c, (__m128i)d));
+#else
+	samples out;
+	const wide all[] = {a, b, c, d};
+	for (int k = 0; k < 16; k++) {
+		int v = all[k / 4][k % 4];
+		out[k] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 	}
+	return out;
+#endif
 }
 
-/* Sixteen columns of the output, sixteen samples each. Four perfect shuffles turn them into rows. */
-static void lay_bytes_on_side(const uint8_t *columns, bytes rows[ROWS])
+/* Rows of samples from columns of sums. */
+static void make_samples(const int32_t *sums, uint8_t rows[ROWS][ROWS])
 {
-	bytes a[ROWS];
-	memcpy(rows, columns, ROWS * sizeof *rows);
-	for (int pass = 0; pass < 4; pass++) {
-		for (int i = 0; i < ROWS / 2; i++) {
-			const bytes u = rows[i], v = rows[i + ROWS / 2];
-			a[2 * i] = __builtin_shufflevector(u, v, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-			a[2 * i + 1] = __builtin_shufflevector(u, v, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+	for (int v = 0; v < ROWS; v += WIDTH) {
+		wide turned[4][4];
+		for (int g = 0; g < 4; g++)
+			turn(sums + 4 * g * ROWS + v, ROWS, turned[g]);
+		for (int k = 0; k < 4; k++) {
+			samples made = round_sums(turned[0][k], turned[1][k], turned[2][k], turned[3][k]);
+			for (int quad = 0; quad < WIDTH / 4; quad++)
+				memcpy(rows[v + 4 * quad + k], (const uint8_t *)&made + quad * ROWS, ROWS);
 		}
-		memcpy(rows, a, sizeof a);
 	}
 }
 
@@ -239,17 +297,19 @@ static void make_rows(const struct strip *s, uint32_t y, uint32_t n)
 {
 	const struct plane *out = s->w->out;
 	int32_t sums[ROWS * ROWS];
-	uint8_t columns[ROWS * ROWS] = {0};
-	bytes rows[ROWS];
+	uint8_t rows[ROWS][ROWS];
 	sum_down(s, y, n);
 	lay_pairs_on_side(s);
 	for (uint32_t x = s->x; x < s->x + s->n; x += ROWS) {
 		uint32_t m = least(ROWS, s->x + s->n - x);
 		sum_across(s, x, m, sums);
-		round_samples(sums, m * ROWS, columns);
-		lay_bytes_on_side(columns, rows);
-		for (uint32_t k = 0; k < n; k++)
-			memcpy(out->at + (y + k) * out->stride + x, &rows[k], m);
+		make_samples(sums, rows);
+		uint8_t *to = out->at + y * out->stride + x;
+		for (uint32_t k = 0; k < n; k++, to += out->stride)
+			if (m == ROWS)
+				memcpy(to, rows[k], ROWS);
+			else
+				memcpy(to, rows[k], m);
 	}
 }
 
@@ -258,8 +318,8 @@ bool WEIGH(const struct weighing *w, struct error *err)
 	size_t stride = weigh_columns(w->across.room, w->in->w);
 	struct strip s = {.w = w, .stride = stride, .pairs = w->scratch};
 	s.sums = s.pairs + WEIGH_PAIRS * stride;
-	s.columns_of_pairs = s.sums + ROWS * stride;
-	s.middle = (int16_t *)(s.columns_of_pairs + ROWS * stride / 2);
+	s.middle = (int16_t *)(s.sums + ROWS * stride);
+	s.columns_of_pairs = s.sums + ROWS * (stride + stride / 2);
 	for (uint32_t x = 0; x < w->across.n; x += s.n) {
 		s.x = x;
 		s.n = windows_strip(&w->across, x, stride, &s.from, &s.columns);

@@ -38,10 +38,10 @@ static inline size_t weigh_columns(size_t room, size_t in_w)
 	return ((n < in_w ? n : in_w) + 63) / 64 * 64;
 }
 
-/* Of either: WEIGH_PAIRS + WEIGH_ROWS + WEIGH_ROWS rows of 32 bits. */
+/* Of either: WEIGH_PAIRS + WEIGH_ROWS + WEIGH_ROWS rows of 32 bits, and half a window more of columns. */
 static inline size_t weigh_scratch(size_t room, size_t in_w)
 {
-	return weigh_columns(room, in_w) * (WEIGH_PAIRS + 2 * WEIGH_ROWS) * sizeof(int32_t);
+	return (weigh_columns(room, in_w) * (WEIGH_PAIRS + 2 * WEIGH_ROWS) + room / 2 * WEIGH_ROWS) * sizeof(int32_t);
 }
 
 #endif

@@ -2,9 +2,11 @@
 #include "windows.h"
 
 #include <math.h>
+#include <string.h>
 
 #define MAX_SUPPORT 3
 #define ONE (1 << WEIGHT_BITS)
+#define KEPT_BYTES 65536
 
 /* Of angles from 0 to pi, to 1e-6. The library's is fused on some processors, and so differs. */
 static inline float sine(float a)
@@ -119,32 +121,103 @@ bool windows_copy(struct axis axis, double origin, double d)
 	return fabs(fabs(axis.step) - d) < 1e-9 * d && fabs(phase - round(phase)) < 1e-6;
 }
 
-bool windows_make(struct arena *a, struct axis axis, double origin, double d, uint32_t n, enum filter filter,
-		  struct windows *w, struct error *err)
-{
-	double scale = fmax(1, fabs(axis.step) / d);
-	size_t places = room_of(scale, filters[filter].support), raw_room = places + 3;
+/* All that windows depend on. */
+struct question {
+	struct axis axis;
+	double origin, d;
+	uint32_t n;
+	enum filter filter;
+};
 
-	*w = (struct windows){.n = axis.n, .copy = windows_copy(axis, origin, d)};
+/* The planes of a picture ask the same, and so do pages of a book. Who was asked for least recently is given up. */
+static struct kept {
+	struct question question;
+	uint64_t used;
+	struct windows w;
+	_Alignas(uint32_t) unsigned char at[KEPT_BYTES];
+} kept[WINDOWS_KEPT];
+
+static size_t bytes_each(const struct windows *w)
+{
+	return 2 * sizeof(uint32_t) + w->room * sizeof(int16_t);
+}
+
+static void lay_out(struct windows *w, void *at)
+{
+	w->first = at;
+	w->taps = w->first + w->n;
+	w->weights = (int16_t *)(w->taps + w->n);
+}
+
+static bool is_same(const struct question *a, const struct question *b)
+{
+	return a->axis.start == b->axis.start && a->axis.step == b->axis.step && a->axis.n == b->axis.n &&
+	       a->origin == b->origin && a->d == b->d && a->n == b->n && a->filter == b->filter;
+}
+
+/* The windows asked for, or those to be given up. */
+static struct kept *look_up(const struct question *q)
+{
+	struct kept *oldest = kept;
+	for (struct kept *k = kept; k < kept + WINDOWS_KEPT; k++) {
+		if (k->used && is_same(&k->question, q))
+			return k;
+		if (k->used < oldest->used)
+			oldest = k;
+	}
+	return oldest;
+}
+
+static void keep(struct kept *k, const struct question *q, const struct windows *w)
+{
+	k->question = *q;
+	k->w = *w;
+	k->w.block = NULL;
+	lay_out(&k->w, k->at);
+	memcpy(k->at, w->first, w->n * bytes_each(w));
+}
+
+static bool make(struct arena *a, const struct question *q, struct windows *w, struct error *err)
+{
+	double scale = fmax(1, fabs(q->axis.step) / q->d);
+	size_t places = room_of(scale, filters[q->filter].support), raw_room = places + 3;
+
+	*w = (struct windows){.n = q->axis.n, .copy = windows_copy(q->axis, q->origin, q->d)};
 	w->room = w->copy ? 2 : places;
-	size_t each = 2 * sizeof(uint32_t) + w->room * sizeof(int16_t);
-	float *raw = arena_block(a, raw_room * sizeof *raw + axis.n * each, err);
+	float *raw = arena_block(a, raw_room * sizeof *raw + w->n * bytes_each(w), err);
 	if (!raw)
 		return false;
 	w->block = raw;
-	w->first = (uint32_t *)(raw + raw_room);
-	w->taps = w->first + axis.n;
-	w->weights = (int16_t *)(w->taps + axis.n);
-	for (uint32_t i = 0; i < axis.n; i++) {
-		double centre = sample_position(&axis, i, origin, d);
+	lay_out(w, raw + raw_room);
+	for (uint32_t i = 0; i < w->n; i++) {
+		double centre = sample_position(&q->axis, i, q->origin, q->d);
 		if (w->copy) {
-			w->first[i] = (uint32_t)clamp_place(round(centre), n);
+			w->first[i] = (uint32_t)clamp_place(round(centre), q->n);
 			w->taps[i] = 1;
 			w->weights[i * w->room + w->first[i] % 2] = ONE;
 		} else {
-			make_window(w, i, centre, scale, filter, n, raw);
+			make_window(w, i, centre, scale, q->filter, q->n, raw);
 		}
 	}
+	return true;
+}
+
+bool windows_make(struct arena *a, struct axis axis, double origin, double d, uint32_t n, enum filter filter,
+		  struct windows *w, struct error *err)
+{
+	static uint64_t uses;
+	const struct question q = {axis, origin, d, n, filter};
+	struct kept *k = look_up(&q);
+	if (!k->used || !is_same(&k->question, &q)) {
+		if (!make(a, &q, w, err))
+			return false;
+		if (w->n * bytes_each(w) > KEPT_BYTES)
+			return true;
+		keep(k, &q, w);
+		windows_drop(a, w);
+	}
+	k->used = ++uses;
+	*w = k->w;
 	return true;
 }
 

@@ -319,6 +319,54 @@ static void light_is_the_same_on_every_processor(void **state)
 	}
 }
 
+static uint64_t sum_of_windows(struct arena *a, struct axis axis, double origin, double d, uint32_t n, enum filter filter)
+{
+	struct windows w;
+	struct error err;
+	uint64_t sum = 0;
+	assert_true(windows_make(a, axis, origin, d, n, filter, &w, &err));
+	assert_int_equal(w.n, axis.n);
+	for (uint32_t i = 0; i < w.n; i++) {
+		sum = sum * 31 + w.first[i];
+		for (uint32_t k = 0; k < w.taps[i]; k++)
+			sum = sum * 31 + (uint64_t)w.weights[i * w.room + w.first[i] % 2 + k];
+	}
+	windows_drop(a, &w);
+	return sum;
+}
+
+/* More than are kept, in any order; each differs from the first in one thing. The last is too large to be kept. */
+static void kept_windows_are_those_asked_for(void **state)
+{
+	static const struct {
+		struct axis axis;
+		double origin, d;
+		uint32_t n;
+		enum filter filter;
+	} asks[] = {
+		{{0, 2.5, 80}, 0, 1, 200, FILTER_LANCZOS3},  {{1, 2.5, 80}, 0, 1, 200, FILTER_LANCZOS3},
+		{{0, 2.25, 80}, 0, 1, 200, FILTER_LANCZOS3}, {{0, 2.5, 81}, 0, 1, 200, FILTER_LANCZOS3},
+		{{0, 2.5, 80}, .5, 1, 200, FILTER_LANCZOS3}, {{0, 2.5, 80}, 0, 2, 200, FILTER_LANCZOS3},
+		{{0, 2.5, 80}, 0, 1, 199, FILTER_LANCZOS3},  {{0, 2.5, 80}, 0, 1, 200, FILTER_MITCHELL},
+		{{0, 2.5, 80}, 0, 1, 200, FILTER_TRIANGLE},  {{0, -2.5, 80}, 0, 1, 200, FILTER_LANCZOS3},
+		{{0, 2.5, 4000}, 0, 1, 10000, FILTER_LANCZOS3},
+	};
+	enum { N = sizeof asks / sizeof *asks };
+	uint64_t sums[N];
+	struct arena *a = arena_open();
+	(void)state;
+	for (int turn = 0; turn < 500; turn++) {
+		uint32_t i = turn < N ? (uint32_t)turn : random_below(N);
+		uint64_t sum = sum_of_windows(a, asks[i].axis, asks[i].origin, asks[i].d, asks[i].n, asks[i].filter);
+		for (int k = 0; k < turn && turn < N; k++)
+			assert_int_not_equal(sum, sums[k]);
+		if (turn < N)
+			sums[i] = sum;
+		assert_int_equal(sum, sums[i]);
+	}
+	arena_close(a);
+}
+
 static void scratch_is_given_back(void **state)
 {
 	struct arena *a = arena_open();
@@ -342,6 +390,7 @@ int main(void)
 		cmocka_unit_test(equal_grids_are_copied),
 		cmocka_unit_test(tiles_are_seamless),
 		cmocka_unit_test(light_is_the_same_on_every_processor),
+		cmocka_unit_test(kept_windows_are_those_asked_for),
 		cmocka_unit_test(scratch_is_given_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
