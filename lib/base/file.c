@@ -32,3 +32,19 @@ const char *file_read_line(struct arena *a, const char *path, const char **why)
 		n--;
 	return n && !memchr(text, '\n', (size_t)n) ? arena_strndup(a, text, (size_t)n) : NULL;
 }
+
+static bool set_lock(int fd, off_t at, off_t n, short type)
+{
+	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = n};
+	return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+bool file_try_lock(int fd, off_t at, off_t n)
+{
+	return set_lock(fd, at, n, F_WRLCK);
+}
+
+void file_unlock(int fd, off_t at, off_t n)
+{
+	set_lock(fd, at, n, F_UNLCK);
+}

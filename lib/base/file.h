@@ -16,4 +16,9 @@ ssize_t file_read(int folder, const char *name, int flags, void *to, size_t n);
 #define FILE_LINE_MAX_BYTES 16384
 const char *file_read_line(struct arena *a, const char *path, const char **why);
 
+/* n bytes of a file, which need not have them, for this opening of it: false at once if another has one of them. Until they
+ * are unlocked, or the last descriptor of this opening is closed. */
+bool file_try_lock(int fd, off_t at, off_t n);
+void file_unlock(int fd, off_t at, off_t n);
+
 #endif

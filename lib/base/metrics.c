@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "file.h"
 
 /* Counts up with each change of the structs below or of the meaning of a counter's place. */
 #define LAYOUT 2
@@ -77,20 +78,9 @@ static bool unusable(struct error *err, const char *path, const char *why)
 }
 
 /* One byte a slot; the bytes are only locked, what is in them does not matter. */
-static struct flock byte_of(size_t slot, short type)
-{
-	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)slot, .l_len = 1};
-}
-
-static bool try_lock(size_t slot, short type)
-{
-	struct flock lock = byte_of(slot, type);
-	return fcntl(here.fd, F_OFD_SETLK, &lock) == 0;
-}
-
 static bool is_locked(size_t slot)
 {
-	struct flock lock = byte_of(slot, F_WRLCK);
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)slot, .l_len = 1};
 	return fcntl(here.fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
 }
 
@@ -303,14 +293,14 @@ static bool is_fit(size_t i, const char *group)
 static bool take_slot(const char *group, bool any)
 {
 	for (size_t i = 0; i < METRICS_SLOTS; i++) {
-		if ((!any && !is_fit(i, group)) || !try_lock(i, F_WRLCK))
+		if ((!any && !is_fit(i, group)) || !file_try_lock(here.fd, (off_t)i, 1))
 			continue;
 		/* Its owner may have marked it and died meanwhile. */
 		if ((any || is_fit(i, group)) && take_room(here.fd, i + 1)) {
 			adopt(i, group);
 			return true;
 		}
-		try_lock(i, F_UNLCK);
+		file_unlock(here.fd, (off_t)i, 1);
 	}
 	return false;
 }

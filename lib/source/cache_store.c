@@ -18,13 +18,9 @@
 
 #define MARKER "lorikeet-cache"
 #define MARKER_TEXT "lorikeet cache 1\n"
-#define FILES "files-1"
-#define PARTS "parts-1"
 #define AGAIN_US 1000000
 #define POLL_US 20000
 #define LOCK_TRIES 100
-#define TAKE_TRIES 5
-#define FOLDER_MODE 0750
 
 /* The first bytes of the lock file are for the folder itself and for turns, the others for originals. */
 #define LOCK_INDEX 0
@@ -76,41 +72,29 @@ static bool write_text(int folder, const char *name, const char *text)
 
 /* --- locks --- */
 
-static bool lock_byte(int fd, off_t at)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
-	return fcntl(fd, F_OFD_SETLK, &lock) == 0;
-}
-
-static void unlock_bytes(int fd, off_t at, off_t n)
-{
-	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = n};
-	fcntl(fd, F_OFD_SETLK, &lock);
-}
-
 bool store_try_lock(const struct store *s, const char *key)
 {
 	char digits[16];
 	snprintf(digits, sizeof digits, "%.15s", key);
-	return lock_byte(s->lock_fd, LOCK_FIRST_KEY + (off_t)strtoull(digits, NULL, 16));
+	return file_try_lock(s->lock_fd, LOCK_FIRST_KEY + (off_t)strtoull(digits, NULL, 16), 1);
 }
 
 void store_unlock(int lock_fd)
 {
-	unlock_bytes(lock_fd, LOCK_FIRST_KEY, 0);
+	file_unlock(lock_fd, LOCK_FIRST_KEY, 0);
 }
 
 bool store_try_turn(const struct store *s, unsigned most)
 {
 	for (unsigned i = 0; i < most && i < STORE_TURNS; i++)
-		if (lock_byte(s->lock_fd, LOCK_FIRST_TURN + (off_t)i))
+		if (file_try_lock(s->lock_fd, LOCK_FIRST_TURN + (off_t)i, 1))
 			return true;
 	return false;
 }
 
 void store_end_turn(int lock_fd)
 {
-	unlock_bytes(lock_fd, LOCK_FIRST_TURN, STORE_TURNS);
+	file_unlock(lock_fd, LOCK_FIRST_TURN, STORE_TURNS);
 }
 
 /* --- the index in use --- */
@@ -203,7 +187,7 @@ static unsigned newest_index(const struct store *s)
 static bool lock_index(const struct store *s)
 {
 	for (int tries = LOCK_TRIES; s->lock_fd >= 0 && tries; tries--) {
-		if (lock_byte(s->lock_fd, LOCK_INDEX))
+		if (file_try_lock(s->lock_fd, LOCK_INDEX, 1))
 			return true;
 		nanosleep(&(struct timespec){.tv_nsec = POLL_US * 1000}, NULL);
 	}
@@ -245,7 +229,7 @@ static enum index_result begin_index(struct store *s, unsigned broken)
 		return s->lock_fd < 0 ? INDEX_FULL : INDEX_BUSY;
 	unsigned now = read_current(s);
 	enum index_result r = now == broken ? replace_index(s, broken) : open_index(s, now);
-	unlock_bytes(s->lock_fd, LOCK_INDEX, 1);
+	file_unlock(s->lock_fd, LOCK_INDEX, 1);
 	return r;
 }
 
@@ -289,9 +273,9 @@ bool store_check(struct store *s, enum index_result r)
 
 static bool make_folders(int fd)
 {
-	static const char *const names[] = {FILES, PARTS};
+	static const char *const names[] = {STORE_FILES, STORE_PARTS};
 	for (int i = 0; i < 2; i++)
-		if (mkdirat(fd, names[i], FOLDER_MODE) < 0 && errno != EEXIST)
+		if (mkdirat(fd, names[i], STORE_FOLDER_MODE) < 0 && errno != EEXIST)
 			return false;
 	return true;
 }
@@ -429,7 +413,7 @@ static bool is_empty(int fd)
 bool store_init(const char *folder, struct error *err)
 {
 	*err = (struct error){0};
-	if (mkdir(folder, FOLDER_MODE) < 0 && errno != EEXIST)
+	if (mkdir(folder, STORE_FOLDER_MODE) < 0 && errno != EEXIST)
 		return fail(err, 500, REASON_CONFIG, "", "%s: %s", folder, strerror(errno));
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -447,161 +431,4 @@ uint64_t store_free_bytes(const struct store *s)
 {
 	struct statvfs v;
 	return fstatvfs(s->fd, &v) < 0 ? UINT64_MAX : (uint64_t)v.f_bavail * v.f_frsize;
-}
-
-/* --- files --- */
-
-static bool is_key(const char *name)
-{
-	return strlen(name) == CACHE_KEY_BYTES - 1 && strspn(name, "0123456789abcdef") == CACHE_KEY_BYTES - 1;
-}
-
-static const char *file_name(const char *key, char name[64])
-{
-	snprintf(name, 64, FILES "/%.2s/%s", key, key);
-	return name;
-}
-
-static const char *part_name(const char *key, char name[64])
-{
-	snprintf(name, 64, PARTS "/%s", key);
-	return name;
-}
-
-int store_open_file(const struct store *s, const char *key)
-{
-	char name[64];
-	return openat(s->fd, file_name(key, name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-}
-
-int store_open_part(const struct store *s, const char *key)
-{
-	char name[64];
-	return openat(s->fd, part_name(key, name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-}
-
-static bool lies_at(int folder, const char *name, int fd)
-{
-	struct stat here, there;
-	return fstat(fd, &here) == 0 && fstatat(folder, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       here.st_ino == there.st_ino;
-}
-
-int store_take_part(const struct store *s, const char *key, bool make)
-{
-	char name[64];
-	part_name(key, name);
-	for (int i = 0; i < TAKE_TRIES; i++) {
-		int fd = openat(s->fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (make ? O_CREAT : 0), 0640);
-		if (fd < 0)
-			return -1;
-		bool mine = lock_byte(fd, 0);
-		/* Else it was published or dropped between open and lock. */
-		if (mine && lies_at(s->fd, name, fd))
-			return fd;
-		close(fd);
-		if (!mine)
-			break;
-	}
-	errno = EBUSY;
-	return -1;
-}
-
-bool store_publish(const struct store *s, const char *key, int fd)
-{
-	char part[64], file[64], slice[16];
-	part_name(key, part);
-	file_name(key, file);
-	if (!lies_at(s->fd, part, fd)) {
-		errno = ENOENT;
-		return false;
-	}
-	if (renameat(s->fd, part, s->fd, file) == 0)
-		return true;
-	snprintf(slice, sizeof slice, FILES "/%.2s", key);
-	return errno == ENOENT && (mkdirat(s->fd, slice, FOLDER_MODE) == 0 || errno == EEXIST) &&
-	       renameat(s->fd, part, s->fd, file) == 0;
-}
-
-bool store_unlink_file(const struct store *s, const char *key)
-{
-	char name[64];
-	return unlinkat(s->fd, file_name(key, name), 0) == 0;
-}
-
-void store_unlink_part(const struct store *s, const char *key)
-{
-	char name[64];
-	unlinkat(s->fd, part_name(key, name), 0);
-}
-
-void store_unlink_file_of(const struct store *s, const char *key, int fd)
-{
-	char name[64];
-	if (lies_at(s->fd, file_name(key, name), fd))
-		unlinkat(s->fd, name, 0);
-}
-
-void store_unlink_part_of(const struct store *s, const char *key, int fd)
-{
-	char name[64];
-	if (s->fd >= 0 && lies_at(s->fd, part_name(key, name), fd))
-		unlinkat(s->fd, name, 0);
-}
-
-/* True if it was dropped. */
-static bool drop_part(const struct store *s, const char *key)
-{
-	int fd = store_take_part(s, key, false);
-	if (fd < 0)
-		return false;
-	store_unlink_part(s, key);
-	close(fd);
-	return true;
-}
-
-uint64_t store_drop_old_parts(const struct store *s, int64_t age_s)
-{
-	uint64_t bytes = 0;
-	int fd = openat(s->fd, PARTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *e;
-	struct stat st;
-	while (dir && (e = readdir(dir)))
-		if (is_key(e->d_name) && fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    !(time(NULL) - st.st_mtim.tv_sec >= age_s && drop_part(s, e->d_name)))
-			bytes += (uint64_t)st.st_size;
-	if (dir)
-		closedir(dir);
-	else if (fd >= 0)
-		close(fd);
-	return bytes;
-}
-
-struct original store_original_of(const struct cache_header *h)
-{
-	struct original o = {
-		.url = h->url, .identifier = h->identifier, .etag = h->etag, .last_modified = h->last_modified,
-		.bytes = h->header_bytes + h->length,
-		.validator = {.length = h->length, .modified_s = h->modified_s, .generation = h->generation},
-		.fetched_s = h->fetched_s, .checked_s = h->fetched_s, .used_s = h->fetched_s,
-	};
-	memcpy(o.key, h->key, sizeof o.key);
-	memcpy(o.validator.tag, h->tag, sizeof o.validator.tag);
-	return o;
-}
-
-void store_walk_names(const struct store *s, int slice, bool (*each)(void *with, const char *key), void *with)
-{
-	char name[32];
-	snprintf(name, sizeof name, FILES "/%02x", slice);
-	int folder = openat(s->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	DIR *dir = folder < 0 ? NULL : fdopendir(folder);
-	const struct dirent *e;
-	while (dir && (e = readdir(dir)) && (!is_key(e->d_name) || each(with, e->d_name)))
-		;
-	if (dir)
-		closedir(dir);
-	else if (folder >= 0)
-		close(folder);
 }

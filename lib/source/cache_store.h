@@ -5,8 +5,8 @@
 #include "cache_index.h"
 
 /*
- * One folder of a cache (cache.h has its layout): whether it can be used, its index in use, its locks and its files.
- * For the cache_* below it only.
+ * One folder of a cache (cache.h has its layout): whether it can be used, its index in use and its locks;
+ * its files are for cache_names.h. For the cache_* below it only.
  */
 struct store {
 	const char *folder;            /* absolute; "" is never usable */
@@ -35,30 +35,6 @@ void store_look_again(struct store *s);
 /* Judges what an operation on the index came to: true for INDEX_OK. A broken index is replaced by a new one. */
 bool store_check(struct store *s, enum index_result r);
 
-/* The file of a key, read-only, or -1 with errno. */
-int store_open_file(const struct store *s, const char *key);
-/* A part to be looked at, or -1. */
-int store_open_part(const struct store *s, const char *key);
-/* A part to write into, for this process alone as long as it is open: -1 with errno, EBUSY if it is another's. So
- * much holds even where the lock of the original was lost with its folder. */
-int store_take_part(const struct store *s, const char *key, bool make);
-/* The part becomes the file. False with errno; ENOENT: it is not the part of this name any more (it was purged). */
-bool store_publish(const struct store *s, const char *key, int fd);
-bool store_unlink_file(const struct store *s, const char *key);
-/* These only if fd is what lies there. */
-void store_unlink_file_of(const struct store *s, const char *key, int fd);
-void store_unlink_part_of(const struct store *s, const char *key, int fd);
-void store_unlink_part(const struct store *s, const char *key);
-/* Drops parts that nobody writes and that are older: the bytes of those that are left. */
-uint64_t store_drop_old_parts(const struct store *s, int64_t age_s);
-#define STORE_PART_AGE_S 3600
-
-/* Calls each(with, key) for the files of our naming in a slice; false from it ends the walk. */
-void store_walk_names(const struct store *s, int slice, bool (*each)(void *with, const char *key), void *with);
-
-/* What a file says, as a row of the index. */
-struct original store_original_of(const struct cache_header *h);
-
 /* A byte of the lock file, polled: true when this process has it. */
 bool store_try_lock(const struct store *s, const char *key);
 void store_unlock(int lock_fd);
@@ -66,6 +42,10 @@ void store_unlock(int lock_fd);
 #define STORE_TURNS 15
 bool store_try_turn(const struct store *s, unsigned most);
 void store_end_turn(int lock_fd);
+
+#define STORE_FILES "files-1"
+#define STORE_PARTS "parts-1"
+#define STORE_FOLDER_MODE 0750
 
 bool store_init(const char *folder, struct error *err);
 uint64_t store_free_bytes(const struct store *s);
