@@ -147,7 +147,7 @@ class Image:
         if (self.reference.w, self.reference.h) != full:
             self.asked[-1]["reason"] = (f"info.json: {full[0]} x {full[1]}, but the original is "
                                         f"{self.reference.w} x {self.reference.h}")
-            self.show("reason", "original", self.reference.picture)
+            self.show("reason", "original", self.reference.part((0, 0, self.reference.w, self.reference.h)))
             self.reference = None
             self.uncompared = "the original has another size"
 
@@ -159,38 +159,37 @@ class Image:
             return
         answer = self.asker.get(url)
         entry, image, reason = self.entry(ask.kind, url, answer), None, ""
+        is_exact = not self.reference
         try:
-            image, entry["size"] = picture.open_answer(self.body_of(answer), ask, answer.headers)
-            image = picture.upright_rgb(image, self.settings.background)
-            self.judge(image, ask, about, entry)
+            whole, entry["size"] = picture.open_answer(self.body_of(answer), ask, answer.headers, is_exact)
+            image = picture.rgb(whole, self.settings.background)
+            self.judge(image, whole, ask, about, entry)
         except Wrong as e:
             reason = str(e)
         if self.settings.against:
-            reason = self.compare_other(image, ask, entry, answer.body, reason)
+            reason = self.compare_other(image, ask, is_exact, entry, answer.body, reason)
         if reason:
             entry["reason"] = plain(reason)
             if image:
                 self.show("reason", ask.kind, image)
 
-    def judge(self, image, ask, about, entry):
+    def judge(self, image, whole, ask, about, entry):
         """Without an original, the first picture is what the others are held against."""
         if not self.reference:
-            self.reference = picture.Reference(image, about["width"], about["height"])
+            self.reference = picture.Reference(whole, about["width"], about["height"], self.settings.background)
             self.reference_name = f"{ask.kind} picture"
             return
         entry_psnr, words = picture.compare(image, ask, self.reference, self.settings)
         entry["psnr"] = rounded(entry_psnr)
         if words:
-            box = self.reference.part(ask.region)
-            size = [max(1, round(side)) for side in (box[2] - box[0], box[3] - box[1])]
-            self.show("reason", f"{self.reference_name}, for {ask.kind}", self.reference.picture.resize(size, box=box))
+            self.show("reason", f"{self.reference_name}, for {ask.kind}", self.reference.part(ask.region))
             raise Wrong(f"does not look like the {self.reference_name}: {words}")
 
-    def compare_other(self, image, ask, entry, body, reason):
+    def compare_other(self, image, ask, is_exact, entry, body, reason):
         answer = self.other(ask.path)
         try:
-            theirs, size = picture.open_answer(self.body_of(answer), ask, answer.headers)
-            theirs = picture.upright_rgb(theirs, self.settings.background)
+            theirs, size = picture.open_answer(self.body_of(answer), ask, answer.headers, is_exact)
+            theirs = picture.rgb(theirs, self.settings.background)
         except Wrong as e:
             if image:
                 entry["changed"] = plain(f"before: {e}")

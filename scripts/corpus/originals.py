@@ -8,13 +8,12 @@ import tempfile
 
 from PIL import Image, UnidentifiedImageError
 
-from .picture import Reference, Undecodable, loaded, orientation, upright_rgb
+from .picture import TURNED, Reference, Undecodable, loaded, orientation
 from .s3 import Bucket, S3Error
 
 TOOL_S = 120
 # Not all that Pillow has: for PostScript it runs a program.
 FORMATS = ["JPEG", "TIFF", "PNG", "GIF", "BMP", "PPM", "PSD", "WEBP", "JPEG2000"]
-TURNED = (5, 6, 7, 8)
 
 
 class Folder:
@@ -89,7 +88,7 @@ def reference(where, name, background):
     try:
         image, full, turned = decoded(data)
         is_guess = image.mode == "CMYK" and not image.info.get("icc_profile")
-        return Reference(upright_rgb(image, background, turned), *(full[::-1] if turned in TURNED else full), is_guess)
+        return Reference(image, *(full[::-1] if turned in TURNED else full), background, turned, is_guess)
     except Undecodable:
         raise
     except UnidentifiedImageError:

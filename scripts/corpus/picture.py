@@ -3,8 +3,7 @@
 import base64
 import io
 import warnings
-from dataclasses import dataclass
-from math import inf, log10
+from math import ceil, floor, inf, log10
 
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
@@ -21,10 +20,13 @@ LIKENESS = .5                # the correlation that parts have at least which ar
 GUESS_PSNR = 9               # where the colours of an original are a guess; what is not alike is found all the same
 LUMA = np.array([.299, .587, .114], np.float32)
 THUMB = 180
+# What is half an input pixel into an output one counts by half. BOX takes it or not, and fine print comes out otherwise.
+SMOOTH = Image.Resampling.HAMMING
 FORMATS = {"jpg": ("JPEG", "image/jpeg"), "webp": ("WEBP", "image/webp")}
 SRGB = ImageCms.createProfile("sRGB")
 TURN = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
+TURNED = (5, 6, 7, 8)
 
 
 class Undecodable(Exception):
@@ -36,7 +38,7 @@ def bound(most_pixels):
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
-def open_answer(body, ask, headers):
+def open_answer(body, ask, headers, is_exact=False):
     """The picture of an answer, decoded to its end, and its size. Raises Wrong."""
     name, media_type = FORMATS[ask.format]
     given = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -48,7 +50,7 @@ def open_answer(body, ask, headers):
         check_size(size, ask)
         if orientation(image) in TURN:
             raise Wrong("the answer carries an EXIF orientation: viewers would turn it")
-        return loaded(image), size
+        return loaded(image, is_exact), size
     except Wrong:
         raise
     except Exception as e:
@@ -67,19 +69,12 @@ def orientation(image):
     return image.getexif().get(0x0112, 1)
 
 
-def loaded(image):
-    """All of the file's data is read, large JPEGs at an eighth or so."""
-    if image.format == "JPEG":
+def loaded(image, is_exact=True):
+    """All of the file's data is read, large JPEGs at an eighth or so where that is enough."""
+    if image.format == "JPEG" and not is_exact:
         image.draft(None, [min(side, SIDE) for side in image.size])
     image.load()
     return image
-
-
-def reduced(image):
-    scale = SIDE / (image.width * image.height) ** .5
-    if scale >= 1:
-        return image
-    return image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BOX)
 
 
 def eight_bits(image):
@@ -112,31 +107,52 @@ def in_srgb(image, profile):
     return flat
 
 
-def upright_rgb(image, background, turned=1):
-    """No larger than SIDE says. turned: by this orientation; the background is where nothing is opaque."""
-    profile = image.info.get("icc_profile")
-    image = in_srgb(reduced(eight_bits(image)), profile)
-    if image.mode == "RGBA":
-        below = Image.new("RGBA", image.size, (*background, 255))
-        image = Image.alpha_composite(below, image).convert("RGB")
-    return image.transpose(TURN[turned]) if turned in TURN else image
-
-
-@dataclass
 class Reference:
-    """A picture to compare with: upright sRGB, of an image that is w x h in full."""
-    picture: Image.Image
-    w: int
-    h: int
-    is_guess: bool = False               # its colours are (CMYK without a profile)
+    """A picture to compare with, of an image that is w x h in full and upright, as which orientation `turned` shows it.
+    is_guess: its colours are (CMYK without a profile)."""
+
+    def __init__(self, image, w, h, background, turned=1, is_guess=False):
+        self.image, self.profile = eight_bits(image), image.info.get("icc_profile")
+        self.w, self.h, self.background, self.turned, self.is_guess = w, h, background, turned, is_guess
+        self.seen = {}
+
+    def stored(self, region):
+        """Where in the image the region is: left, top, right, bottom."""
+        x, y, w, h = region
+        spans = [(x, x + w, self.w), (y, y + h, self.h)]
+        if self.turned in TURNED:
+            spans.reverse()
+        spans = [(low * side / whole, high * side / whole, side) for (low, high, whole), side in zip(spans, self.image.size)]
+        turns = self.turned in (2, 3, 7, 8), self.turned in (3, 4, 6, 7)
+        spans = [(side - high, side - low) if turn else (low, high) for (low, high, side), turn in zip(spans, turns)]
+        return [min(span[i], side) for i in (0, 1) for span, side in zip(spans, self.image.size)]
 
     def part(self, region):
-        x, y = self.picture.width / self.w, self.picture.height / self.h
-        return region[0] * x, region[1] * y, (region[0] + region[2]) * x, (region[1] + region[3]) * y
+        """Upright sRGB, no larger than SIDE says."""
+        if region not in self.seen:
+            self.seen[region] = self.cut(self.stored(region))
+        return self.seen[region]
+
+    def cut(self, box):
+        outer = [*map(floor, box[:2]), *map(ceil, box[2:])]
+        image = self.image if outer == [0, 0, *self.image.size] else self.image.crop(outer)
+        box = [at - corner for at, corner in zip(box, outer[:2] * 2)]
+        w, h = box[2] - box[0], box[3] - box[1]
+        scale = min(1, SIDE / (w * h) ** .5)
+        image = in_srgb(image.resize([max(1, round(side * scale)) for side in (w, h)], SMOOTH, box=box), self.profile)
+        if image.mode == "RGBA":
+            below = Image.new("RGBA", image.size, (*self.background, 255))
+            image = Image.alpha_composite(below, image).convert("RGB")
+        return image.transpose(TURN[self.turned]) if self.turned in TURN else image
+
+
+def rgb(image, background):
+    """All of an upright picture in sRGB, no larger than SIDE says."""
+    return Reference(image, *image.size, background).part((0, 0, *image.size))
 
 
 def samples(image, grid, box=None):
-    return np.asarray(image.resize(grid, Image.Resampling.BOX, box=box), np.float32)
+    return np.asarray(image.resize(grid, SMOOTH, box=box), np.float32)
 
 
 def psnr(one, other):
@@ -161,13 +177,12 @@ def unlike(one, other):
 
 def compare(picture, ask, reference, limits):
     """The PSNR on a small version of both; and what is wrong, empty if nothing is. README.md argues for the limits."""
-    box = reference.part(ask.region)
-    room = box[2] - box[0], box[3] - box[1]
+    other = reference.part(ask.region)
     # Halved at least, so that neither sharp pixels nor subsampled chroma count.
-    grid = [max(1, min(GRID, side // 2, int(r))) for side, r in zip(picture.size, room)]
+    grid = [max(1, min(GRID, side // 2, r)) for side, r in zip(picture.size, other.size)]
     # The last row and column of a tile may lie beyond the image's edge in part.
     inside = [min(side, r / ask.factor) if ask.factor else side for side, r in zip(picture.size, ask.region[2:])]
-    one, other = samples(picture, grid, (0, 0, *inside)), samples(reference.picture, grid, box)
+    one, other = samples(picture, grid, (0, 0, *inside)), samples(other, grid)
     decibels, share = psnr(one, other), unlike(one, other)
     cell = max(float(part.mean()) for part in cells(np.abs(one - other).mean(axis=2)))
     is_far = decibels < GUESS_PSNR if reference.is_guess else decibels < limits.psnr or cell > limits.cell

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """scripts/corpus-check: what it finds and what it does not, before real servers and lying ones."""
 import csv
+import io
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from liar import WRONG, WRONG_INFO, Liar, coded, half_gray, photo
 from PIL import Image, ImageCms, ImageEnhance, ImageOps
 from stack import REPO, Stack, wait_for
 
-from corpus import info
+from corpus import info, picture
 from corpus.identifiers import from_lines
 
 PROGRAM = REPO / "scripts/corpus-check"
@@ -159,6 +161,39 @@ def test_originals_stay_below_their_folder(folder):
         words = (liar.base, "--identifiers", "-", "--originals", folder / "below")
         ran = check(folder / "out", *words, given=b"../x.jpg\nx.jpg\n")
     assert "1 not compared" in ran.output and "there is no such original" in ran.report
+
+
+def test_fine_print_of_a_large_original():
+    """Black and white of eight pixels, far finer than what it is compared at. What differs is found all the same."""
+    marks = np.random.default_rng(7).integers(0, 2, (600, 900), np.uint8) * 255
+    original = Image.fromarray(marks).resize((7200, 4800), Image.Resampling.NEAREST)
+    limits = SimpleNamespace(psnr=24, cell=40, unlike=.05)
+    about = info3(width=7200, height=4800, tiles=[{"width": 512, "scaleFactors": [1, 2, 4, 8, 16]}])
+    for reference in (original, original.resize((7000, 4667), Image.Resampling.LANCZOS)):
+        reference = picture.Reference(reference, 7200, 4800, [255] * 3)
+        for ask in [a for a in info.asks(about, 3) if a.kind != "full"]:
+            x, y, w, h = ask.region
+            answer = original.resize(ask.low, Image.Resampling.LANCZOS, box=(x, y, x + w, y + h)).convert("RGB")
+            decibels, words = picture.compare(answer, ask, reference, limits)
+            assert decibels > 30 and words == "", ask
+            for wrong in (ImageOps.invert(answer), half_gray(answer), answer.transpose(Image.Transpose.ROTATE_180)):
+                assert picture.compare(wrong, ask, reference, limits)[1], ask
+
+
+def test_parts_of_turned_originals():
+    upright = photo((300, 200))
+    for turned in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = turned
+        stored = next(s for s in (upright, *map(upright.transpose, Image.Transpose)) if is_upright(s, exif, upright))
+        reference = picture.Reference(stored, 300, 200, [0] * 3, turned)
+        assert reference.part((40, 30, 100, 50)) == upright.crop((40, 30, 140, 80))
+
+
+def is_upright(stored, exif, upright):
+    file = io.BytesIO()
+    stored.save(file, "PNG", exif=exif)
+    return ImageOps.exif_transpose(Image.open(file)).tobytes() == upright.tobytes()
 
 
 def test_a_tolerated_ratio(folder, server, corpus):
