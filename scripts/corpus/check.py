@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """One image, checked: asked for in several ways, decoded, measured, compared. The outcome is a dict, ready for JSON:
 
-    id, faults (of how many of its answers, 0 is good), changes (likewise, from the other version), uncompared (why there was no
-    original), pictures: a list of (reason or changed, what that belongs to; caption; data: address), asked: a list of
+    id, faults (of how many of its answers, 0 is good), changes (likewise, from the other version), pictures: a list of (reason or
+    changed, what that belongs to; caption; data: address), asked: a list of
         kind, url, status, ms, bytes, size, reason, psnr, retried, fallback, changed (how), other_psnr
+    and, of the kind original, uncompared: why there was none to compare with
 
 What is empty is left out."""
 import json
@@ -49,7 +50,7 @@ class Image:
         self.settings, self.asker, self.originals = checker.settings, checker.asker, checker.originals
         self.base, self.identifier = base, identifier
         self.name = quote(self.settings.prefix + identifier)
-        self.asked, self.pictures, self.uncompared = [], [], ""
+        self.asked, self.pictures = [], []
         self.reference, self.reference_name = None, "original"
 
     def check(self):
@@ -60,8 +61,9 @@ class Image:
             for ask in info.asks(about, self.settings.api):
                 self.check_picture(ask, about)
         faults, changes = (sum(key in entry for entry in self.asked) for key in ("reason", "changed"))
-        found = {"id": self.identifier, "faults": faults, "changes": changes, "pictures": self.pictures,
-                 "uncompared": self.uncompared, "asked": self.asked}
+        if faults and self.originals and self.reference and not any(why == "reason" for why, *_ in self.pictures):
+            self.show_original()
+        found = {"id": self.identifier, "faults": faults, "changes": changes, "pictures": self.pictures, "asked": self.asked}
         return {k: v for k, v in found.items() if v or k in ("faults", "changes")}
 
     # --- asking ---
@@ -141,15 +143,14 @@ class Image:
         try:
             self.reference = originals.reference(self.originals, self.identifier, self.settings.background)
         except Undecodable as e:
-            self.uncompared = plain(e)
+            self.asked.append({"kind": "original", "uncompared": plain(e)})
             return
         full = about["width"], about["height"]
         if (self.reference.w, self.reference.h) != full:
             self.asked[-1]["reason"] = (f"info.json: {full[0]} x {full[1]}, but the original is "
                                         f"{self.reference.w} x {self.reference.h}")
-            self.show("reason", "original", self.reference.part((0, 0, self.reference.w, self.reference.h)))
+            self.show_original()
             self.reference = None
-            self.uncompared = "the original has another size"
 
     def check_picture(self, ask, about):
         url = f"{self.base}/{self.name}/{ask.path}"
@@ -211,6 +212,9 @@ class Image:
             if image.size == theirs.size:
                 self.show("changed", f"{ask.kind}, difference x 8", picture.difference(image, theirs))
         return reason
+
+    def show_original(self):
+        self.show("reason", "original", self.reference.part((0, 0, self.reference.w, self.reference.h)))
 
     def show(self, why, caption, image):
         if len(self.pictures) < PICTURES:

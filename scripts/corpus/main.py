@@ -16,7 +16,7 @@ from .workers import Workers
 
 REPO = Path(__file__).resolve().parent.parent.parent
 # What may change between a kill and the same words again: it has no part in the outcomes.
-FREE = ("out", "parallel", "tolerate", "fresh")
+FREE = ("out", "parallel", "tolerate", "uncompared", "fresh")
 
 
 def address(text):
@@ -69,6 +69,7 @@ def parse(words, description):
     add("--parallel", type=positive, default=8, metavar="N", help="images at a time (8)")
     add("--tolerate", type=ratio, default=0.0, metavar="RATIO",
         help="exit status 0 with so many images not good, as 0.001 or 0.1%%")
+    add("--uncompared", type=ratio, default=0.0, metavar="RATIO", help="and with so many not compared with an original")
     add("--out", type=Path, default=REPO / "build/corpus-check", metavar="DIR", help="default build/corpus-check")
     add("--fresh", action="store_true", help="begin anew, though the run in DIR is not finished")
     limits = named("limits").add_argument
@@ -116,6 +117,15 @@ def finish(words, journal):
     return summary
 
 
+def exceeded(words, summary):
+    """Says what is more than tolerated."""
+    found = {"tolerate": summary.bad, "uncompared": sum(summary.uncompared.values())}
+    over = [f"--{name} {getattr(words, name):g}" for name, n in found.items() if n > getattr(words, name) * summary.images]
+    if over:
+        print(f"more than {' and '.join(over)}")
+    return over
+
+
 def main(description):
     words = parse(sys.argv[1:], description)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
@@ -130,7 +140,7 @@ def main(description):
                 print("interrupted; the same words again go on from here")
                 return 130
             summary = finish(words, journal)
-            return 1 if summary.bad > words.tolerate * summary.images else 0
+            return 1 if exceeded(words, summary) else 0
     except (JournalError, S3Error, OSError) as e:
         print(f"scripts/corpus-check: {e}", file=sys.stderr)
         return 2

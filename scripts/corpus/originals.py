@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Originals by decoders that are not Lorikeet's: Pillow, and OpenJPEG's and libtiff's tools for what Pillow cannot open."""
+"""Originals by decoders that are not Lorikeet's: Pillow, and the tools of OpenJPEG, libtiff, libheif and libjxl for what Pillow
+cannot open."""
 import io
 import os
 import shutil
 import subprocess
 import tempfile
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from . import numbers
 from .picture import TURNED, Reference, Undecodable, loaded, orientation
 from .s3 import Bucket, S3Error
 
 TOOL_S = 120
 # Not all that Pillow has: for PostScript it runs a program.
 FORMATS = ["JPEG", "TIFF", "PNG", "GIF", "BMP", "PPM", "PSD", "WEBP", "JPEG2000"]
+# Of ITU-T H.273, with 2 for not said; BT.709's own curve is taken for sRGB's.
+SRGB_PRIMARIES, SRGB_CURVES = (b"\0\1", b"\0\2"), (b"\0\1", b"\0\2", b"\0\6", b"\0\x0d")
+JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
 
 class Folder:
@@ -34,12 +40,13 @@ def place(where, most_bytes, timeout_s):
     return Bucket(where, timeout_s, most_bytes) if where.startswith("s3://") else Folder(where, most_bytes)
 
 
-def by_tool(data, suffix, command):
-    """What a tool makes of the file; it gets names for input and output."""
-    if not shutil.which(command[0]):
-        raise Undecodable(f"Pillow cannot open the original, and {command[0]} is not installed")
+def by_tool(data, suffix, commands, out=".tif", read=None):
+    """What the first tool that is there makes of the file; it gets names for input and output."""
+    command = next((c for c in commands if shutil.which(c[0])), None)
+    if not command:
+        raise Undecodable(f"Pillow cannot open the original, and {' or '.join(c[0] for c in commands)} is not installed")
     with tempfile.TemporaryDirectory(prefix="corpus-check-") as folder:
-        names = {"in": os.path.join(folder, f"in{suffix}"), "out": os.path.join(folder, "out.tif")}
+        names = {"in": os.path.join(folder, f"in{suffix}"), "out": os.path.join(folder, f"out{out}")}
         with open(names["in"], "wb") as file:
             file.write(data)
         # By a program of its own, as this process may be killed meanwhile.
@@ -48,7 +55,13 @@ def by_tool(data, suffix, command):
             raise Undecodable(f"{command[0]} took longer than {TOOL_S} s")
         if done.returncode or not os.path.exists(names["out"]):
             raise Undecodable(f"{command[0]} cannot decode the original")
-        return opened(names["out"])
+        return (read or opened)(names["out"])
+
+
+def upright(file):
+    """As opened(), of what a tool has turned already, whatever EXIF says."""
+    image, full, _ = opened(file)
+    return image, full, 1
 
 
 def opened(file):
@@ -57,7 +70,12 @@ def opened(file):
     if image.format == "PSD":
         # The merged picture lies on white already, and what Pillow takes for opacity may be a selection.
         return loaded(image).convert("RGB"), full, 1
-    return loaded(image), full, turned
+    loaded(image)
+    if image.format == "TIFF" and image.mode.startswith("I") and image.tag_v2.get(numbers.PHOTOMETRIC) == 0:
+        turned_over = Image.fromarray(~np.asarray(image))
+        turned_over.info.update(image.info)
+        return turned_over, full, turned
+    return image, full, turned
 
 
 def decoded(data):
@@ -65,16 +83,29 @@ def decoded(data):
     is_boxed, is_tiff = data[4:8] == b"jP  ", data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     if (is_boxed or data[:4] == b"\xff\x4f\xff\x51") and shutil.which("opj_decompress"):
         # Pillow knows nothing of palettes, channel definitions and colour spaces of JPEG 2000.
-        found = by_tool(data, ".jp2" if is_boxed else ".j2k", ["opj_decompress", "-quiet", "-i", "{in}", "-o", "{out}"])
+        found = by_tool(data, ".jp2" if is_boxed else ".j2k", [["opj_decompress", "-quiet", "-i", "{in}", "-o", "{out}"]])
         if found[0].mode not in ("RGB", "L", "I;16"):
             raise Undecodable(f"OpenJPEG's tool does not tell what the components of a JPEG 2000 of {found[0].mode} are")
         return found
+    if data[4:8] == b"ftyp":
+        return by_tool(data, ".heif", [["heif-convert", "{in}", "{out}"], ["heif-dec", "{in}", "{out}"]], ".png", upright)
+    if data.startswith(JXL):
+        return by_tool(data, ".jxl", [["djxl", "{in}", "{out}"]], ".png", upright)
+    if is_tiff and numbers.has(given := numbers.tags(io.BytesIO(data))):
+        command = ["tiffcp", "-c", "none", "-s", "-p", "contig", "{in},0", "{out}"]
+        return by_tool(data, ".tif", [command], read=lambda path: numbers.read(path, given))
     try:
         return opened(io.BytesIO(data))
     except (UnidentifiedImageError, NotImplementedError):
         if not is_tiff:
             raise
-        return by_tool(data, ".tif", ["tiff2rgba", "{in}", "{out}"])
+        return by_tool(data, ".tif", [["tiff2rgba", "{in}", "{out}"]])
+
+
+def is_of_other_colours(data):
+    """A HEIC or AVIF whose colours are numbers, and not sRGB's: libheif's tool leaves them as they are."""
+    at = data.find(b"colrnclx", 0, 1 << 16) + 8
+    return data[4:8] == b"ftyp" and at >= 8 and (data[at:at + 2] not in SRGB_PRIMARIES or data[at + 2:at + 4] not in SRGB_CURVES)
 
 
 def reference(where, name, background):
@@ -87,7 +118,7 @@ def reference(where, name, background):
         raise Undecodable("there is no such original")
     try:
         image, full, turned = decoded(data)
-        is_guess = image.mode == "CMYK" and not image.info.get("icc_profile")
+        is_guess = not image.info.get("icc_profile") and (image.mode == "CMYK" or is_of_other_colours(data))
         return Reference(image, *(full[::-1] if turned in TURNED else full), background, turned, is_guess)
     except Undecodable:
         raise

@@ -82,8 +82,6 @@ def eight_bits(image):
     if image.mode.startswith("I"):
         samples = np.asarray(image).astype(np.float32)
         return Image.fromarray(np.clip(samples / 257, 0, 255).round().astype(np.uint8))
-    if image.mode == "F":
-        raise Undecodable("samples of floating point have no agreed range")
     if image.mode in ("P", "PA"):
         return image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
     return image.convert("L") if image.mode == "1" else image

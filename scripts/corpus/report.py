@@ -17,7 +17,7 @@ STEP = log(1.03)             # of the times' classes: percentiles are right to 3
 PERCENTILES = (50, 90, 99, 99.9)
 FIELDS = ["identifier", "kind", "verdict", "reason", "changed", "status", "ms", "bytes", "width", "height", "psnr", "other_psnr",
           "fallback", "retried", "url"]
-VERDICTS = {"reason": "failed", "changed": "changed", "skipped": "skipped"}
+VERDICTS = {"reason": "failed", "changed": "changed", "skipped": "skipped", "uncompared": "not compared"}
 
 HEAD = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
@@ -68,10 +68,11 @@ class Summary:
         self.changed += outcome["changes"] > 0
         self.bad += outcome["faults"] + outcome["changes"] > 0
         self.fallbacks += any("fallback" in e for e in outcome["asked"])
-        if why := outcome.get("uncompared"):
-            self.uncompared[why if why in self.uncompared or len(self.uncompared) < WHYS else "for other reasons"] += 1
         for entry in outcome["asked"]:
-            self.add_entry(entry)
+            if why := entry.get("uncompared"):
+                self.uncompared[why if why in self.uncompared or len(self.uncompared) < WHYS else "for other reasons"] += 1
+            else:
+                self.add_entry(entry)
 
     def add_entry(self, entry):
         counts = self.kinds.setdefault(entry["kind"], Counter())
@@ -84,7 +85,6 @@ class Summary:
         self.bytes += entry.get("bytes", 0)
         if "ms" in entry:
             self.times.setdefault(entry["kind"], Times()).add(entry["ms"])
-
 
     def line(self):
         changed = f", {self.changed} changed" if self.against else ""
@@ -103,7 +103,7 @@ def csv_rows(outcome):
         size = entry.get("size", ("", ""))
         verdict = next((word for key, word in VERDICTS.items() if key in entry), "good")
         row = {**entry, "identifier": outcome["id"], "verdict": verdict, "width": size[0], "height": size[1],
-               "reason": entry.get("reason", entry.get("skipped", ""))}
+               "reason": entry.get("reason", entry.get("skipped", entry.get("uncompared", "")))}
         yield [cell(row.get(field, "")) for field in FIELDS]
 
 
@@ -162,7 +162,7 @@ def head_of(summary, settings, total):
 
 def tables_of(summary):
     if summary.uncompared:
-        yield "<h2>Not compared with an original</h2>\n" + table(["why", "images"], summary.uncompared.most_common())
+        yield "<h2>Why images were not compared</h2>\n" + table(["why", "images"], summary.uncompared.most_common())
     yield "<h2>Requests, and their times in ms</h2>\n" + table(
         ["kind", "asked", "failed", "skipped", "changed", "alike, not the same bytes", *(f"{p} %" for p in PERCENTILES), "most"],
         ([kind, counts["asked"], counts["failed"], counts["skipped"], counts["changed"], counts["alike"],
@@ -174,7 +174,8 @@ def write(folder, journal):
     """Both files; the summary."""
     settings = journal.settings
     summary = Summary(settings["against"])
-    parts = [Part("Failed", ("reason",)), Part("Changed", ("changed",)), Part("From a fallback", ("fallback",))]
+    parts = [Part("Failed", ("reason",)), Part("Changed", ("changed",)), Part("From a fallback", ("fallback",)),
+             Part("Not compared with an original", ("uncompared",))]
     with open(folder / "results.csv", "w", encoding="utf-8", errors="backslashreplace", newline="") as out:
         rows = csv.writer(out)
         rows.writerow(FIELDS)

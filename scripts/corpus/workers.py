@@ -28,6 +28,8 @@ def serve(pipe, others, settings):
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # libtiff has its say of originals there, with what they contain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     bound_memory(settings)
     checker = Checker(settings)
     while True:
