@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What is to be checked and what is done, in a folder: identifiers.jsonl, one a line, and journal.jsonl, whose first line are
-the settings and each further one an image's outcome. A run that was killed goes on from there."""
+the settings and each further one an image's outcome. A run that was killed goes on from there. Behind AGAIN, what is not
+settled before it is done anew."""
 import fcntl
 import json
 import os
@@ -9,19 +10,30 @@ from .identifiers import identifiers
 
 PICTURED = 200               # so many images keep their pictures, some ten kilobytes each
 END = b'{"end":true}\n'
+AGAIN = b'{"again":true}\n'
 
 
 class JournalError(Exception):
     pass
 
 
-class Journal:
-    """A with block. total: images in all; done: those with an outcome."""
+def is_bad(outcome):
+    return outcome["faults"] + outcome["changes"] > 0
 
-    def __init__(self, folder, settings, fresh=False):
-        self.folder, self.settings, self.fresh = folder, settings, fresh
+
+def is_settled(outcome):
+    """Good, and compared with the original if it was to be."""
+    return not is_bad(outcome) and not any("uncompared" in entry for entry in outcome["asked"])
+
+
+class Journal:
+    """A with block. total: images in all; done: those with an outcome; bad: those of them that are not good. again: what of a
+    finished run is not settled is to be done once more."""
+
+    def __init__(self, folder, settings, fresh=False, again=False):
+        self.folder, self.settings, self.fresh, self.again = folder, settings, fresh, again
         self.list, self.path = folder / "identifiers.jsonl", folder / "journal.jsonl"
-        self.total = self.done = self.pictured = 0
+        self.total = self.done = self.bad = self.pictured = self.again_at = 0
         self.is_done = bytearray()
 
     def __enter__(self):
@@ -49,16 +61,26 @@ class Journal:
         self.file.seek(0)
         head = self.file.readline()
         if not head.endswith(b"\n") or self.fresh:
-            return False
+            return self.nothing_again()
         self.file.seek(-min(len(END), os.path.getsize(self.path)), os.SEEK_END)
-        if self.file.read() == END:
+        is_ended = self.file.read() == END
+        if is_ended and not self.again:
             return False
         before = json.loads(head)
         changed = [k for k in self.settings if before.get(k) != self.settings[k]]
         if changed:
-            raise JournalError(f"{self.folder} holds an unfinished run with another --{changed[0].replace('_', '-')}: "
-                               f"{before.get(changed[0])}. The same words again go on with it; --fresh begins anew")
+            raise JournalError(f"{self.folder} holds {'a' if is_ended else 'an unfinished'} run with another "
+                               f"--{changed[0].replace('_', '-')}: {before.get(changed[0])}. The same words again go on with it; "
+                               "--fresh begins anew")
+        if is_ended:
+            self.file.write(AGAIN)
+            self.file.flush()
         return True
+
+    def nothing_again(self):
+        if self.again and not self.fresh:
+            raise JournalError(f"{self.folder} holds no run of which to ask anything again")
+        return False
 
     def write_list(self):
         new = self.list.with_suffix(".new")
@@ -75,26 +97,37 @@ class Journal:
         self.is_done = bytearray(self.total // 8 + 1)
 
     def read_outcomes(self):
-        """A last line that the kill has cut is taken away."""
+        self.find_end()
         for outcome in self.outcomes():
             self.count(outcome)
-        self.file.truncate(self.sound)
+
+    def find_end(self):
+        """A last line that the kill has cut is taken away."""
+        end = 0
+        with open(self.path, "rb") as lines:
+            for line in lines:
+                if line.endswith(b"\n"):
+                    end += len(line)
+                if line == AGAIN:
+                    self.again_at = end
+        self.file.truncate(end)
 
     def outcomes(self):
         """All so far, one after the other."""
         with open(self.path, "rb") as lines:
-            self.sound = len(lines.readline())
+            at = len(lines.readline())
             for line in lines:
-                if not line.endswith(b"\n"):
-                    return
-                self.sound += len(line)
-                if line != END:
-                    yield json.loads(line)
+                at += len(line)
+                if line not in (END, AGAIN):
+                    outcome = json.loads(line)
+                    if at > self.again_at or is_settled(outcome):
+                        yield outcome
 
     def count(self, outcome):
         n = outcome["n"]
         self.is_done[n >> 3] |= 1 << (n & 7)
         self.done += 1
+        self.bad += is_bad(outcome)
         self.pictured += "pictures" in outcome
 
     def jobs(self):

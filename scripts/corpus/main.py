@@ -9,14 +9,14 @@ import urllib.parse
 from pathlib import Path
 
 from . import report
-from .journal import Journal, JournalError
+from .journal import Journal, JournalError, is_bad
 from .progress import Progress
 from .s3 import S3Error
 from .workers import Workers
 
 REPO = Path(__file__).resolve().parent.parent.parent
 # What may change between a kill and the same words again: it has no part in the outcomes.
-FREE = ("out", "parallel", "tolerate", "uncompared", "fresh")
+FREE = ("out", "parallel", "tolerate", "uncompared", "fresh", "again")
 
 
 def address(text):
@@ -72,6 +72,7 @@ def parse(words, description):
     add("--uncompared", type=ratio, default=0.0, metavar="RATIO", help="and with so many not compared with an original")
     add("--out", type=Path, default=REPO / "build/corpus-check", metavar="DIR", help="default build/corpus-check")
     add("--fresh", action="store_true", help="begin anew, though the run in DIR is not finished")
+    add("--again", action="store_true", help="of the finished run in DIR, ask for those not good or not compared once more")
     limits = named("limits").add_argument
     limits("--timeout", type=seconds, default=60, metavar="S", help="for one answer (60)")
     limits("--image-timeout", type=seconds, metavar="S", help="for an image with all its answers (by --timeout)")
@@ -100,12 +101,12 @@ def run(words, journal):
     out = sys.stdout
     if journal.is_resumed:
         print(f"going on: {journal.done} of {journal.total} images are done")
-    progress = Progress(out, journal.total, journal.done)
-    with Workers(words) as workers:
+    progress = Progress(out, journal.total, journal.done, journal.bad)
+    with Workers(words, [journal.file]) as workers:
         for result in workers.results(journal.jobs()):
             if result:
                 journal.add(result[1])
-                progress.add(result[1]["faults"] + result[1]["changes"] > 0)
+                progress.add(is_bad(result[1]))
             progress.show()
     progress.show(is_last=True)
     journal.end()
@@ -130,7 +131,7 @@ def main(description):
     words = parse(sys.argv[1:], description)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        with Journal(words.out, kept_settings(words), words.fresh) as journal:
+        with Journal(words.out, kept_settings(words), words.fresh, words.again) as journal:
             if not journal.total:
                 raise JournalError(f"{words.identifiers} has no identifiers")
             try:

@@ -12,8 +12,8 @@ def clock(seconds):
 
 
 class Progress:
-    def __init__(self, out, total, done):
-        self.out, self.total, self.done, self.bad = out, total, done, 0
+    def __init__(self, out, total, done, bad=0):
+        self.out, self.total, self.done, self.bad = out, total, done, bad
         self.is_terminal = out.isatty()
         self.marks = [(time.monotonic(), done)]
         self.shown = self.marks[0][0]

@@ -10,6 +10,7 @@ from html import escape
 from math import ceil, log
 
 from .check import plain
+from .journal import is_bad
 
 LISTED = 1000                # of each list in the report; results.csv has all
 WHYS = 100                   # different reasons are told apart
@@ -66,7 +67,7 @@ class Summary:
         self.images += 1
         self.failed += outcome["faults"] > 0
         self.changed += outcome["changes"] > 0
-        self.bad += outcome["faults"] + outcome["changes"] > 0
+        self.bad += is_bad(outcome)
         self.fallbacks += any("fallback" in e for e in outcome["asked"])
         for entry in outcome["asked"]:
             if why := entry.get("uncompared"):

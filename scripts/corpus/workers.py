@@ -72,10 +72,11 @@ class Hand:
 
 
 class Workers:
-    """A with block; results() yields (number, outcome), and None now and then for whoever shows progress."""
+    """A with block; results() yields (number, outcome), and None now and then for whoever shows progress. closed: files that
+    processes are not to keep open, as one that is locked."""
 
-    def __init__(self, settings):
-        self.settings, self.hands = settings, []
+    def __init__(self, settings, closed=()):
+        self.settings, self.closed, self.hands = settings, closed, []
         self.most_s = settings.image_timeout or REQUESTS * 2 * settings.timeout + ORIGINAL_S
 
     def __enter__(self):
@@ -86,7 +87,7 @@ class Workers:
             hand.end()
 
     def add(self):
-        self.hands.append(Hand(self.settings, [h.pipe for h in self.hands]))
+        self.hands.append(Hand(self.settings, [*self.closed, *(h.pipe for h in self.hands)]))
         return self.hands[-1]
 
     def results(self, jobs):

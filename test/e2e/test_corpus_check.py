@@ -303,7 +303,6 @@ def test_it_goes_on_after_a_kill(folder):
         assert held.count(b"\n") > 5 and len(before) < 30
         # The kill may come in the middle of a line.
         (out / "journal.jsonl").write_bytes(held + held.splitlines()[-1][:40])
-        time.sleep(.3)
         changed = check(out, *words, "--timeout", "9")
         assert changed.status == 2 and "another --timeout" in changed.output
         ran = check(out, *words)
@@ -313,6 +312,40 @@ def test_it_goes_on_after_a_kill(folder):
         assert sorted({r["identifier"] for r in ran.rows}) == sorted(names) and len(ran.rows) == 30 * 6
         # What is finished begins anew.
         assert check(out, *words).status == 0 and min(liar.asked.values()) >= 2
+
+
+def test_only_what_was_not_good_is_asked_again(folder):
+    """Nor not compared; also when that run is killed, and again after it."""
+    (folder / "originals").mkdir()
+    names = [f"i{n}.jpg" for n in range(6)] + ["no-jpeg", "inverted"]
+    for name in names[1:]:
+        (folder / "originals" / name).write_bytes(coded(photo()))
+    with Liar() as liar:
+        words = (liar.base, "--identifiers", "-", "--originals", folder / "originals")
+        nothing = check(folder / "out", *words, "--again")
+        assert nothing.status == 2 and "no run of which to ask anything again" in nothing.output
+        ran = check(folder / "out", *words, given="\n".join(names).encode())
+        assert ran.status == 1 and "8 images, 2 failed" in ran.output and " 1 not compared" in ran.output
+        other = check(folder / "out", *words, "--again", "--psnr", "20")
+        assert other.status == 2 and "another --psnr: 24" in other.output
+        (folder / "originals/i0.jpg").write_bytes(coded(photo()))
+        liar.delay, before = .2, liar.asked.copy()
+        running = subprocess.Popen(words_of(folder / "out", *words, "--again"), stdout=subprocess.DEVNULL)
+        wait_for("the first of them", 20, lambda: liar.asked != before)
+        running.kill()
+        running.wait()
+        liar.delay, good = 0, WRONG.pop("inverted")
+        try:
+            ran = check(folder / "out", *words, "--again")
+        finally:
+            WRONG["inverted"] = good
+        assert ran.status == 1 and "going on: 5 of 8" in ran.output and "8 images, 1 failed" in ran.output, ran.output
+        assert " 0 not compared" in ran.output and {r["identifier"] for r in ran.rows if r["verdict"] == "failed"} == {"no-jpeg"}
+        assert {name for name in names if liar.asked[name] > 1} == {"i0.jpg", "no-jpeg", "inverted"}
+        assert len({(r["identifier"], r["kind"]) for r in ran.rows}) == len(ran.rows)
+        before = liar.asked.copy()
+        assert "going on: 7 of 8" in check(folder / "out", *words, "--again").output
+        assert liar.asked - before == {"no-jpeg": 1}
 
 
 def test_an_interrupt_leaves_a_report(folder):
