@@ -19,6 +19,7 @@ import socket
 import struct
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
@@ -360,17 +361,16 @@ class Stack:
         self.supervisord.wait()
 
     def stop(self):
-        pids = []
-        if self.supervisord:
-            groups = self.ALL_GROUPS
-            pids = [self.group_pid(g) for g in groups] + [p for g in groups for p in self.worker_pids(g)]
+        groups = []
         if self.nginx and self.nginx.poll() is None:
             self.nginx.terminate()
         if self.supervisord and self.supervisord.poll() is None:
+            self.supervisord.send_signal(signal.SIGSTOP)        # it starts no more of them
+            groups = children(self.supervisord.pid)
             # Its end is their SIGTERM (--pdeathsig); it would take a second or more to tell them itself.
             self.kill_supervisord()
         end_within(self.nginx, 15)
-        end_all_within(pids, 5)
+        end_all_within(groups, 5)
 
 
 def end_within(process, seconds):
@@ -384,11 +384,13 @@ def end_within(process, seconds):
 
 
 def end_all_within(pids, seconds):
-    end = time.monotonic() + seconds
-    while (left := [pid for pid in pids if pid and alive(pid)]) and time.monotonic() < end:
-        time.sleep(0.01)
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
+    """Processes and their children. SIGTERM again and again: one that has just begun may not hear the first."""
+    pids, end = [*pids, *(child for pid in pids for child in children(pid))], time.monotonic() + seconds
+    while left := [pid for pid in pids if alive(pid)]:
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM if time.monotonic() < end else signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def can_connect(path):

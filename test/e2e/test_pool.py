@@ -156,6 +156,17 @@ def test_a_killed_supervisord_leaves_no_orphans(pool):
     assert ab(tile(pool), 1000) == (1000, 0, 0)
 
 
+def test_a_stack_that_has_hardly_begun_leaves_none_either(folder, binary):
+    stack = real_stack(folder, binary)
+    stack.prepare()
+    for n in range(0, 60, 10):
+        stack.start_pool()
+        time.sleep(n / 1000)
+        stack.stop()
+    time.sleep(0.5)
+    assert not [p for p in Path("/proc").glob("[0-9]*") if str(stack.folder / "bin/lorikeet") in command_of(p)]
+
+
 def command_of(process):
     try:
         return (process / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
