@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Processes that check an image each at a time. One that crashes in a decoder, runs out of memory or takes too long is that
 image's failure: it is replaced, and nothing else is lost. What comes back is JSON, not objects."""
+import ctypes
 import json
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ from multiprocessing.connection import wait
 
 from .check import Checker, plain
 
+PR_SET_PDEATHSIG = 1
 TICK_S = 0.5
 REQUESTS = 12                # at most, for an image: both versions of each answer; each may be tried twice
 ORIGINAL_S = 300
@@ -26,6 +28,8 @@ def serve(pipe, others, settings):
     """In the process: until the pipe closes, which no other process may hold open."""
     for other in others:
         other.close()
+    # Not to go on alone if the parent is killed.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # libtiff has its say of originals there, with what they contain.
