@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from . import numbers
 from .picture import TURNED, Reference, Undecodable, loaded, orientation
-from .s3 import Bucket, S3Error
+from .s3 import Bucket, Expired, S3Error
 
 TOOL_S = 120
 # Not all that Pillow has: for PostScript it runs a program.
@@ -109,9 +109,11 @@ def is_of_other_colours(data):
 
 
 def reference(where, name, background):
-    """The original as a Reference. Raises Undecodable with why there is none."""
+    """The original as a Reference. Raises Undecodable with why there is none, Expired if there will be none of any other."""
     try:
         data = where.read(name)
+    except Expired:
+        raise
     except (OSError, ValueError, S3Error) as e:
         raise Undecodable(f"the original cannot be read: {e}") from None
     if data is None:

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """S3 as far as listings and objects need it: requests signed by AWS Signature Version 4, or not at all without keys.
 
-Keys come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, else from ~/.aws/credentials (AWS_PROFILE);
-the place from AWS_REGION or AWS_DEFAULT_REGION, and AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
-import configparser
+Keys: see credentials.py; the place comes from AWS_REGION or AWS_DEFAULT_REGION, and AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
 import hashlib
 import hmac
 import os
@@ -12,12 +10,18 @@ import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
 from .ask import Asker
+from .credentials import credentials
 
 PAGE_BYTES = 32 << 20
+EXPIRED = "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"
 
 
 class S3Error(Exception):
     pass
+
+
+class Expired(S3Error):
+    """The keys have, and there are no other ones: nothing more can be had."""
 
 
 def quote(text):
@@ -42,15 +46,8 @@ def sign(method, host, path, query, headers, body, access_key, secret_key, regio
                                         f"Signature={key.hex()}"}
 
 
-def credentials():
-    found = [os.environ.get(n, "") for n in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
-    if found[0]:
-        return found
-    file = configparser.ConfigParser(interpolation=None)
-    file.read(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or os.path.expanduser("~/.aws/credentials"))
-    profile = os.environ.get("AWS_PROFILE", "default")
-    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    return [file.get(profile, name, fallback="") for name in names]
+def is_expired(answer):
+    return answer.status in (400, 401, 403) and any(f"<Code>{code}</Code>".encode() in answer.body for code in EXPIRED)
 
 
 class Bucket:
@@ -72,6 +69,16 @@ class Bucket:
             self.endpoint, self.path = f"https://{self.bucket}.s3.{self.region}.amazonaws.com", ""
 
     def ask(self, key="", query=None):
+        """Of keys that have expired there may be newer ones."""
+        answer = self.once(key, query)
+        if is_expired(answer):
+            self.keys = credentials()
+            answer = self.once(key, query)
+        if is_expired(answer):
+            raise Expired(f"the keys for s3://{self.bucket} have expired; with new ones the same words again go on")
+        return answer
+
+    def once(self, key, query):
         path, query, headers = f"{self.path}/{quote(key).replace('%2F', '/')}", query or {}, {}
         if self.keys[0]:
             token = {"x-amz-security-token": self.keys[2]} if self.keys[2] else {}

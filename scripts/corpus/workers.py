@@ -11,6 +11,7 @@ import time
 from multiprocessing.connection import wait
 
 from .check import Checker, plain
+from .s3 import Expired
 
 PR_SET_PDEATHSIG = 1
 TICK_S = 0.5
@@ -43,6 +44,8 @@ def serve(pipe, others, settings):
             return
         try:
             found = checker.check(number, identifier)
+        except Expired as e:
+            found = {"stop": str(e)}
         except Exception as e:
             found = failed(identifier, f"{type(e).__name__}: {e}")
         try:
@@ -76,7 +79,8 @@ class Hand:
 
 
 class Workers:
-    """A with block; results() yields (number, outcome), and None now and then for whoever shows progress. closed: files that
+    """A with block; results() yields (number, outcome), and None now and then for whoever shows progress; it
+    raises Expired if that is what a process met. closed: files that
     processes are not to keep open, as one that is locked."""
 
     def __init__(self, settings, closed=()):
@@ -118,7 +122,10 @@ class Workers:
         number, identifier = hand.job
         try:
             if is_ready:
-                return number, json.loads(hand.pipe.recv_bytes())
+                found = json.loads(hand.pipe.recv_bytes())
+                if "stop" in found:
+                    raise Expired(found["stop"])
+                return number, found
             if time.monotonic() - hand.since < self.most_s:
                 return None
             reason = f"the whole image took longer than {self.most_s:g} s"

@@ -9,8 +9,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -471,6 +473,64 @@ def test_s3(folder, scratch):
         assert ran.status == 0 and ", 0 not compared" in ran.output, ran.output
         refused = check(folder / "refused", liar.base, "--identifiers", "s3://pics/pre/", env={**env, "AWS_SECRET_ACCESS_KEY": "wrong"})
         assert refused.status == 2 and "cannot be listed: 403" in refused.output
+
+
+class Renewing(BaseHTTPRequestHandler):
+    """An S3 server whose only token changes after three objects, and the machine's role that has it."""
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, body, status=200):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_PUT(self):
+        self.answer(b"session")
+
+    def do_GET(self):
+        shared = self.server
+        if self.path.startswith("/latest"):
+            assert self.headers["X-aws-ec2-metadata-token"] == "session"
+            keys = {"AccessKeyId": "a", "SecretAccessKey": "s", "Token": shared.token}
+            return self.answer(b"role" if self.path.endswith("/") else json.dumps(keys).encode())
+        if self.headers["x-amz-security-token"] != shared.token:
+            return self.answer(b"<Error><Code>ExpiredToken</Code></Error>", 403)
+        shared.given += 1
+        if shared.given == 3:
+            shared.token = "new"
+            shared.file.write_text(KEYS.format(shared.token))
+        return self.answer(coded(photo()))
+
+
+KEYS = "[default]\naws_access_key_id = a\naws_secret_access_key = s\naws_session_token = {}\n"
+
+
+@pytest.mark.parametrize("place", ["file", "machine", "environment"])
+def test_keys_that_expire(folder, place):
+    s3 = ThreadingHTTPServer(("127.0.0.1", 0), Renewing)
+    s3.token, s3.given, s3.file = "old", 0, folder / "credentials"
+    url = f"http://127.0.0.1:{s3.server_port}"
+    env = {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "", "AWS_EC2_METADATA_SERVICE_ENDPOINT": url,
+           "AWS_SHARED_CREDENTIALS_FILE": str(folder / ("credentials" if place == "file" else "none"))}
+    s3.file.write_text(KEYS.format("old"))
+    if place == "environment":
+        env.update({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "old"})
+    threading.Thread(target=s3.serve_forever, args=(.05,), daemon=True).start()
+    try:
+        with Liar() as liar:
+            words = (liar.base, "--originals", "s3://pics/", "--identifiers", listed(folder, [f"i{n}.jpg" for n in range(9)]))
+            ran = check(folder / "out", *words, env=env)
+            if place == "environment":
+                assert ran.status == 2 and "keys for s3://pics have expired" in ran.output
+                ran = check(folder / "out", *words, env={**env, "AWS_SESSION_TOKEN": "new"})
+                assert re.search("going on: [0-3] of 9 images are done", ran.output)
+    finally:
+        s3.shutdown()
+        s3.server_close()
+    assert ran.status == 0 and "9 images, 0 failed" in ran.output and " 0 not compared" in ran.output and 9 <= s3.given <= 12
 
 
 CRASHES = """
