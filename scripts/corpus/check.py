@@ -18,7 +18,7 @@ from .s3 import quote
 
 WORDS = 400
 INFO_BYTES = 4 << 20
-PICTURES = 12                # of an image, at most
+PICTURES = 6                 # of an image, at most: of what is wrong with it, and of what has changed
 
 
 def plain(text, most=WORDS):
@@ -171,8 +171,6 @@ class Image:
             reason = self.compare_other(image, ask, is_exact, entry, answer.body, reason)
         if reason:
             entry["reason"] = plain(reason)
-            if image:
-                self.show("reason", ask.kind, image)
 
     def judge(self, image, whole, ask, about, entry):
         """Without an original, the first picture is what the others are held against."""
@@ -183,7 +181,7 @@ class Image:
         entry_psnr, words = picture.compare(image, ask, self.reference, self.settings)
         entry["psnr"] = rounded(entry_psnr)
         if words:
-            self.show("reason", f"{self.reference_name}, for {ask.kind}", self.reference.part(ask.region))
+            self.show("reason", (f"{self.reference_name}, for {ask.kind}", self.reference.part(ask.region)), (ask.kind, image))
             raise Wrong(f"does not look like the {self.reference_name}: {words}")
 
     def compare_other(self, image, ask, is_exact, entry, body, reason):
@@ -197,7 +195,7 @@ class Image:
             return f"{reason} (the other version fails too: {e})" if reason else ""
         if not image:
             entry["changed"] = "only the other version answers well"
-            self.show("changed", f"{ask.kind} before", theirs)
+            self.show("changed", (f"{ask.kind} before", theirs))
             return reason
         if image.size != theirs.size:
             entry["changed"] = f"was {size[0]} x {size[1]}, is {entry['size'][0]} x {entry['size'][1]}"
@@ -207,15 +205,16 @@ class Image:
             if decibels < self.settings.against_psnr:
                 entry["changed"] = f"PSNR {decibels:.1f} dB"
         if "changed" in entry:
-            self.show("changed", f"{ask.kind} before", theirs)
-            self.show("changed", f"{ask.kind} now", image)
+            shown = [(f"{ask.kind} before", theirs), (f"{ask.kind} now", image)]
             if image.size == theirs.size:
-                self.show("changed", f"{ask.kind}, difference x 8", picture.difference(image, theirs))
+                shown.append((f"{ask.kind}, difference x 8", picture.difference(image, theirs)))
+            self.show("changed", *shown)
         return reason
 
     def show_original(self):
-        self.show("reason", "original", self.reference.part((0, 0, self.reference.w, self.reference.h)))
+        self.show("reason", ("original", self.reference.part((0, 0, self.reference.w, self.reference.h))))
 
-    def show(self, why, caption, image):
-        if len(self.pictures) < PICTURES:
-            self.pictures.append((why, caption, picture.thumb(image)))
+    def show(self, why, *shown):
+        """All of what belongs together, or nothing."""
+        if sum(before == why for before, *_ in self.pictures) + len(shown) <= PICTURES:
+            self.pictures += [(why, caption, picture.thumb(image)) for caption, image in shown]

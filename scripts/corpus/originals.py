@@ -84,7 +84,7 @@ def decoded(data):
     if (is_boxed or data[:4] == b"\xff\x4f\xff\x51") and shutil.which("opj_decompress"):
         # Pillow knows nothing of palettes, channel definitions and colour spaces of JPEG 2000.
         found = by_tool(data, ".jp2" if is_boxed else ".j2k", [["opj_decompress", "-quiet", "-i", "{in}", "-o", "{out}"]])
-        if found[0].mode not in ("RGB", "L", "I;16"):
+        if found[0].mode not in ("RGB", "L", "I;16", "I;16B"):
             raise Undecodable(f"OpenJPEG's tool does not tell what the components of a JPEG 2000 of {found[0].mode} are")
         return found
     if data[4:8] == b"ftyp":

@@ -29,7 +29,7 @@ from corpus.identifiers import from_lines
 PROGRAM = REPO / "scripts/corpus-check"
 # What Pillow cannot open or gets wrong: 16 bits in colour, opacity, palettes, channels out of order, HEIF, numbers; nearly flat; striped.
 SAMPLES = ["rgb16.tif", "palette.jp2", "swapped.jp2", "ycc420.j2k", "alpha.psd", "clear.webp", "orientation5.jpg", "orientation8.jpg",
-           "G.jpg", "T.jpg", "subs-deflate.tif", "exif6.heic", "clear.heic", "s.avif", "float.tif"]
+           "G.jpg", "T.jpg", "subs-deflate.tif", "exif6.heic", "clear.heic", "s.avif", "float.tif", "deep.jp2"]
 
 
 class Ran:
