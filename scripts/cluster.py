@@ -72,7 +72,8 @@ def built(word):
 
 
 class Server:
-    def __init__(self, folder, version, rules, workers, fetchers, cache_bytes):
+    def __init__(self, number, folder, version, rules, workers, fetchers, cache_bytes):
+        self.number = number
         folder.mkdir()
         folder.chmod(0o755)
         self.version, self.originals, self.config = version, folder / "originals", folder / "lorikeet.conf"
@@ -136,7 +137,7 @@ class Cluster:
               "access_key": self.ceph.access_key, "secret_key": self.ceph.secret_key, "revalidate_after": 3600}
         rule = "{ " + " ".join(f"{name} = {setting(value)};" for name, value in s3.items()) + " }"
         self.made += 1
-        return Server(self.folder / f"server-{self.made}", version, rule, self.workers, self.fetchers, self.cache_bytes)
+        return Server(self.made, self.folder / f"server-{self.made}", version, rule, self.workers, self.fetchers, self.cache_bytes)
 
     def put(self, identifier, data):
         self.ceph.put(BUCKET, identifier, data)
@@ -187,8 +188,8 @@ class Balancer:
 
     def write_haproxy(self, servers):
         changes = {"bind :80\n": f"bind 127.0.0.1:{self.port}\n",
-                   "    server one 10.0.0.1:80\n    server two 10.0.0.2:80\n":
-                       "".join(f"    server s{n} {server.address}\n" for n, server in enumerate(servers, 1))}
+                   "    server one 10.0.0.1:80 id 1\n    server two 10.0.0.2:80 id 2\n":
+                       "".join(f"    server s{server.number} {server.address} id {server.number}\n" for server in servers)}
         if os.geteuid() != 0:
             changes["    user haproxy\n    group haproxy\n"] = ""
         (self.folder / "haproxy.cfg").write_text(render((REPO / "scripts/balancer-haproxy.cfg").read_text(), changes))
