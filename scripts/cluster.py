@@ -62,12 +62,21 @@ def packaged(package):
 
 
 def built(word):
-    commit = run("git", "-C", REPO, "rev-parse", "--verify", f"{word}^{{commit}}")[:12]
-    tree = VERSIONS / commit
+    found = subprocess.run(["git", "-C", REPO, "rev-parse", "--verify", "--quiet", f"{word}^{{commit}}"], text=True, stdout=subprocess.PIPE)
+    if found.returncode:
+        raise StackError(f"there is no commit {word} here (a shallow clone has the last ones only: git fetch --unshallow)")
+    commit = found.stdout[:12]
+    tree, part = VERSIONS / commit, VERSIONS / f"{commit}.part"
     if not tree.exists():
-        run("git", "-C", REPO, "worktree", "prune")
-        run("git", "-C", REPO, "worktree", "add", "--detach", tree, commit)
-    run(tree / "scripts/build", "release", "-DTESTS=OFF")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        run("git", "-C", REPO, "archive", "-o", part / ".tar", commit)
+        run("tar", "-xf", part / ".tar", "-C", part)
+        (part / ".tar").unlink()
+        part.rename(tree)
+    print(f"{commit}, in {tree}", flush=True)
+    if subprocess.run([tree / "scripts/build", "release", "-DTESTS=OFF"]).returncode:
+        raise StackError(f"commit {commit} does not build here")
     return Version(commit, tree / "build/release/lorikeet", tree / "nginx-sample.conf", tree / "scripts/supervisor.conf")
 
 
@@ -90,7 +99,10 @@ rules = ( {rules} );
         return f"{self.stack.address}:{self.stack.port}"
 
     def begin(self):
-        self.stack.prepare()
+        try:
+            self.stack.prepare()
+        except StackError as e:
+            raise StackError(f"{self.version.name} cannot be started by these scripts: {e}") from None
         self.make_cache()
         self.stack.start_pool()
         self.stack.start_nginx()
