@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define ROWS_MOST_BEFORE 8
+
 /*
  * Loops over rows of 8-bit samples that every picture goes through. rows.c is compiled once for each instruction set
  * (CMakeLists.txt); all give the same bytes.
@@ -15,6 +17,8 @@ struct rows {
 	void (*join)(const uint8_t *const from[], uint32_t n, int channels, uint8_t *restrict to);
 	/* Each byte less the one `before` bytes before it; before the first ones are zeros. */
 	void (*subtract)(const uint8_t *restrict from, size_t n, size_t before, uint8_t *restrict to);
+	/* The way back, in place; before is at most ROWS_MOST_BEFORE. */
+	void (*add)(uint8_t *at, size_t n, size_t before);
 	/* In place (JFIF, BT.601); to_luma leaves it in r. */
 	void (*to_luma)(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, uint32_t n);
 	void (*rgb_to_ycc)(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, uint32_t n);

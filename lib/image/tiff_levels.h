@@ -22,6 +22,9 @@ struct tiff_level {
 	double dx, dy;
 	struct jpeg_stream jpeg;       /* of its first tile, for JPEG compression */
 	struct tiff *tif;              /* with its directory, from tiff_go on */
+	/* Not 0: libtiff gives differences of bytes to those so many before them in the row (TIFF 6.0, section 14), and does
+	 * not add them up. From tiff_tiles_open on. */
+	size_t differences;
 };
 
 struct tiff_file {

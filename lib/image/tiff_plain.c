@@ -52,6 +52,7 @@ static bool read_tile(struct plain *p, uint32_t x, uint32_t y, int plane, uint64
 	for (uint32_t row = r.y; row < r.y + r.h; row++) {
 		run.y = row - y * l->tile_h;
 		run.to_y = row - p->part.y;
+		tiff_tiles_finish(&p->tiles, run.y, run.x + run.n);
 		tiff_unpack(p->unpacker, &run, p->out);
 	}
 	return true;

@@ -59,13 +59,15 @@ static bool is_in_header(struct tiff_file *f)
 }
 
 /* The tile in t's buffer, without what pads it at the level's edges. */
-static void widen(const struct tiff_tiles *t, uint32_t x, uint32_t y, double *low, double *high)
+static void widen(struct tiff_tiles *t, uint32_t x, uint32_t y, double *low, double *high)
 {
 	const struct tiff_level *l = t->level;
 	uint32_t right = l->w - x * l->tile_w, bottom = l->h - y * l->tile_h;
 	struct tiff_run run = {.tile = t->at, .tile_w = l->tile_w, .n = right < l->tile_w ? right : l->tile_w};
-	for (; run.y < l->tile_h && run.y < bottom; run.y++)
+	for (; run.y < l->tile_h && run.y < bottom; run.y++) {
+		tiff_tiles_finish(t, run.y, run.n);
 		tiff_samples_widen(&t->f->kind, &run, low, high);
+	}
 }
 
 static bool scan(struct tiff_file *f, double *low, double *high, struct error *err)

@@ -6,6 +6,7 @@
 #include <tiffio.h>
 
 #include "../base/deadline.h"
+#include "rows.h"
 
 #define WINDOW_BYTES (UINT64_C(16) << 20)   /* what decoders look back at, as writers usually have it */
 
@@ -19,6 +20,20 @@ static uint32_t decoded_rows(const struct tiff_file *f, const struct tiff_level 
 	return l->tiled || decodes_whole(f->kind.compression) ? l->tile_h : at_most(rows, l->tile_h);
 }
 
+/* Asks libtiff not to add up differences of bytes, before it decodes the first: rows_fastest() adds several at a time. */
+static void take_differences(struct tiff_file *f, struct tiff_level *l)
+{
+	const struct tiff_samples *s = &f->kind;
+	uint16_t c = s->compression, predictor = PREDICTOR_NONE;
+	bool has_predictor = c == COMPRESSION_LZW || c == COMPRESSION_ADOBE_DEFLATE || c == COMPRESSION_DEFLATE ||
+			     c == COMPRESSION_ZSTD || c == COMPRESSION_LZMA;
+	size_t together = tiff_samples_together(s);
+	if (has_predictor && s->bits == 8 && s->photometric != PHOTOMETRIC_YCBCR && together <= ROWS_MOST_BEFORE &&
+	    TIFFGetField(l->tif, TIFFTAG_PREDICTOR, &predictor) && predictor == PREDICTOR_HORIZONTAL &&
+	    TIFFSetField(l->tif, TIFFTAG_PREDICTOR, PREDICTOR_NONE))
+		l->differences = together;
+}
+
 bool tiff_tiles_open(struct arena *a, struct tiff_file *f, const struct tiff_level *l, uint32_t rows,
 		     struct tiff_tiles *t, struct error *err)
 {
@@ -29,6 +44,7 @@ bool tiff_tiles_open(struct arena *a, struct tiff_file *f, const struct tiff_lev
 	tmsize_t whole = l->tiled ? TIFFTileSize(l->tif) : TIFFStripSize(l->tif);
 	if (whole <= 0 || (uint64_t)whole != tiff_tile_bytes(f, l))
 		return tiff_damaged(err, "a tile size that makes no sense");
+	take_differences(f, &f->level[l - f->level]);
 	t->at = arena_block(a, tiff_samples_bytes(&f->kind, l->tile_w, t->rows) + TIFF_SAMPLES_SPARE, err);
 	return t->at != NULL;
 }
@@ -42,7 +58,7 @@ static void make_white(struct tiff_tiles *t, size_t bytes)
 	bool ink = s->photometric == PHOTOMETRIC_MINISWHITE || s->photometric == PHOTOMETRIC_SEPARATED;
 	bool light = s->photometric == PHOTOMETRIC_MINISBLACK || s->photometric == PHOTOMETRIC_RGB;
 	TIFFGetField(t->level->tif, TIFFTAG_PREDICTOR, &predictor);
-	t->partial = t->f->recover && predictor == PREDICTOR_NONE && !s->quantities && (ink || light);
+	t->partial = t->f->recover && predictor == PREDICTOR_NONE && !t->level->differences && !s->quantities && (ink || light);
 	if (t->partial)
 		memset(t->at, ink ? 0 : 255, bytes);
 }
@@ -99,6 +115,14 @@ bool tiff_tiles_read(struct tiff_tiles *t, uint32_t x, uint32_t y, int sample, u
 	bool ok = reads_itself(t, want) ? read_and_decode(t, index, want, err) : decode(t, index, after, want, err);
 	/* CCITT's decoder goes on after bad codes, but says so. */
 	return ok && !err->status;
+}
+
+void tiff_tiles_finish(struct tiff_tiles *t, uint32_t y, uint32_t n)
+{
+	const struct tiff_samples *s = &t->f->kind;
+	size_t before = t->level->differences;
+	if (before)
+		rows_fastest()->add(t->at + y * tiff_samples_bytes(s, t->level->tile_w, 1), n * before, before);
 }
 
 uint64_t tiff_tiles_memory(const struct tiff_file *f, const struct tiff_level *l, uint32_t rows)

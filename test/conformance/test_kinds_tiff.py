@@ -76,6 +76,13 @@ def compression_kinds():
                         order=">"), rounded(deep))
     yield Kind("separate-predictor.tif", tiff([layout(deep, compression="lzw", predictor=2, separate=True)]),
                rounded(deep))
+    yield Kind("separate-predictor8.tif", tiff([layout(scene(), compression="lzw", predictor=2, separate=True)]), scene())
+    yield Kind("gray-predictor.tif", tiff([layout(gray_scene(), compression="lzw", predictor=2, tile=(48, 32))]), gray_scene())
+    # More samples a pixel than are added up several at a time, and as many.
+    for n in (8, 9):
+        samples = np.dstack([scene(), *[gray_scene()] * (n - 3)])
+        yield Kind(f"samples{n}-predictor.tif", tiff([layout(samples, compression="deflate", predictor=2, tile=(32, 32),
+                                                             tags={338: (SHORT, [0] * (n - 3))})]), scene())
 
 
 def pillow(samples, compression, **words):

@@ -99,21 +99,34 @@ static void builds_agree(void **state)
 		builds[k]->ycc_to_rgb(got[0], got[1], got[2], N);
 		builds[0]->ycc_to_rgb(want[0], want[1], want[2], N);
 		assert_memory_equal(got, want, sizeof in);
+		for (int v = 0; v < 65536; v++) {
+			for (int i = 0; i < 32; i++) {
+				got[0][i] = want[0][i] = (uint8_t)(v >> 8);
+				got[1][i] = want[1][i] = (uint8_t)v;
+				got[2][i] = want[2][i] = (uint8_t)(i * 255 / 31);
+			}
+			builds[k]->rgb_to_ycc(got[0], got[1], got[2], 32);
+			builds[0]->rgb_to_ycc(want[0], want[1], want[2], 32);
+			for (int i = 0; i < 3; i++)
+				assert_memory_equal(got[i], want[i], 32);
+		}
 	}
 }
 
-static void subtracts(void **state)
+static void subtracts_and_adds(void **state)
 {
 	(void)state;
 	for (size_t k = 0; k < sizeof builds / sizeof *builds && runs_here(builds[k]); k++)
 		for (size_t n = 0; n <= 700; n += 1 + n / 2)
-			for (size_t before = 1; before <= 4; before++) {
+			for (size_t before = 1; before <= 8; before++) {
 				uint8_t from[700], to[701];
 				fill(from, sizeof from, 7);
 				to[n] = 99;
 				builds[k]->subtract(from, n, before, to);
 				for (size_t i = 0; i < n; i++)
 					assert_int_equal(to[i], (uint8_t)(from[i] - (i < before ? 0 : from[i - before])));
+				builds[k]->add(to, n, before);
+				assert_memory_equal(to, from, n);
 				assert_int_equal(to[n], 99);
 			}
 }
@@ -145,7 +158,7 @@ int main(void)
 		cmocka_unit_test(colours),
 		cmocka_unit_test(builds_agree),
 		cmocka_unit_test(halves),
-		cmocka_unit_test(subtracts),
+		cmocka_unit_test(subtracts_and_adds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
