@@ -23,6 +23,8 @@ THUMB = 180
 # What is half an input pixel into an output one counts by half. BOX takes it or not, and fine print comes out otherwise.
 SMOOTH = Image.Resampling.HAMMING
 FORMATS = {"jpg": ("JPEG", "image/jpeg"), "webp": ("WEBP", "image/webp")}
+# What a byte is as light, of 255.
+LIGHT = np.array([255 * (v / 12.92 if v <= .04045 else ((v + .055) / 1.055) ** 2.4) for v in np.arange(256) / 255], np.float32)
 SRGB = ImageCms.createProfile("sRGB")
 TURN = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
@@ -125,19 +127,24 @@ class Reference:
         spans = [(side - high, side - low) if turn else (low, high) for (low, high, side), turn in zip(spans, turns)]
         return [min(span[i], side) for i in (0, 1) for span, side in zip(spans, self.image.size)]
 
-    def part(self, region):
+    def part(self, region, by_light=False):
         """Upright sRGB, no larger than SIDE says."""
-        if region not in self.seen:
-            self.seen[region] = self.cut(self.stored(region))
-        return self.seen[region]
+        if (region, by_light) not in self.seen:
+            self.seen[region, by_light] = self.cut(self.stored(region), by_light)
+        return self.seen[region, by_light]
 
-    def cut(self, box):
+    def cut(self, box, by_light):
         outer = [*map(floor, box[:2]), *map(ceil, box[2:])]
         image = self.image if outer == [0, 0, *self.image.size] else self.image.crop(outer)
         box = [at - corner for at, corner in zip(box, outer[:2] * 2)]
         w, h = box[2] - box[0], box[3] - box[1]
         scale = min(1, SIDE / (w * h) ** .5)
-        image = in_srgb(image.resize([max(1, round(side * scale)) for side in (w, h)], SMOOTH, box=box), self.profile)
+        size = [max(1, round(side * scale)) for side in (w, h)]
+        if by_light and image.mode in ("RGB", "L"):
+            image = Image.merge(image.mode, [Image.fromarray(s.round().astype(np.uint8)) for s in smooth_light(image, size, box)])
+        else:
+            image = image.resize(size, SMOOTH, box=box)
+        image = in_srgb(image, self.profile)
         if image.mode == "RGBA":
             below = Image.new("RGBA", image.size, (*self.background, 255))
             image = Image.alpha_composite(below, image).convert("RGB")
@@ -149,7 +156,16 @@ def rgb(image, background):
     return Reference(image, *image.size, background).part((0, 0, *image.size))
 
 
-def samples(image, grid, box=None):
+def smooth_light(image, size, box=None):
+    """Each component, weighed as light and again in bytes."""
+    for band in image.split():
+        light = Image.fromarray(LIGHT[np.asarray(band)]).resize(size, SMOOTH, box=box)
+        yield np.interp(np.asarray(light), LIGHT, np.arange(256))
+
+
+def samples(image, grid, box=None, by_light=False):
+    if by_light:
+        return np.dstack([*smooth_light(image, grid, box)]).astype(np.float32)
     return np.asarray(image.resize(grid, SMOOTH, box=box), np.float32)
 
 
@@ -174,13 +190,22 @@ def unlike(one, other):
 
 
 def compare(picture, ask, reference, limits):
-    """The PSNR on a small version of both; and what is wrong, empty if nothing is. README.md argues for the limits."""
-    other = reference.part(ask.region)
+    """The PSNR on a small version of both; and what is wrong, empty if nothing is. README.md argues for the limits. A server may
+    scale by light (linear_light), which shows fine print of black and white as a lighter gray."""
+    by_bytes = compare_by(False, picture, ask, reference, limits)
+    if by_bytes[1]:
+        by_light = compare_by(True, picture, ask, reference, limits)
+        return by_bytes if by_light[1] else by_light
+    return by_bytes
+
+
+def compare_by(light, picture, ask, reference, limits):
+    other = reference.part(ask.region, light)
     # Halved at least, so that neither sharp pixels nor subsampled chroma count.
     grid = [max(1, min(GRID, side // 2, r)) for side, r in zip(picture.size, other.size)]
     # The last row and column of a tile may lie beyond the image's edge in part.
     inside = [min(side, r / ask.factor) if ask.factor else side for side, r in zip(picture.size, ask.region[2:])]
-    one, other = samples(picture, grid, (0, 0, *inside)), samples(other, grid)
+    one, other = samples(picture, grid, (0, 0, *inside), light), samples(other, grid, None, light)
     decibels, share = psnr(one, other), unlike(one, other)
     cell = max(float(part.mean()) for part in cells(np.abs(one - other).mean(axis=2)))
     is_far = decibels < GUESS_PSNR if reference.is_guess else decibels < limits.psnr or cell > limits.cell
