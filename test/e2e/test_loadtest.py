@@ -87,13 +87,30 @@ def test_a_whole_session_at_its_own_pace(loadtest, tmp_path):
     assert 1.7 <= result["seconds"] and 3 <= result["requests"] <= 5
 
 
+def test_sessions_are_recorded_of_a_real_viewer(loadtest, stack, tmp_path):
+    """(Which holds each against the log of its server.)"""
+    picture, recorded = stack.folder.parent / "images/wide.jpg", tmp_path / "recorded"
+    done = subprocess.run(["/usr/bin/python3", "-B", REPO / "test/e2e/record_sessions.py", "--each", "1", "--steps", "2", stack.binary,
+                           picture], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    recorded.write_text(done.stdout)
+    sessions = load.sessions(recorded)
+    assert [(seen["width"], seen["height"], seen["screen"]) for seen, _ in sessions] == [(*SIDES["wide.jpg"], [1440, 900]), (*SIDES["wide.jpg"], [412, 800])]
+    for seen, asked in sessions:
+        assert asked[0] == (0, "info.json") and len(asked) > 3 and re.match(r"OpenSeadragon [\d.]+, Chrome/\d", seen["recorded"])
+    # What was asked for is asked for again.
+    _, [result], lines, said = loadtest("--replay", "--sessions", recorded, "--seconds", "9", "--clients", "3", identifiers=["wide.jpg"])
+    replayed = {re.search(r'"GET /iiif/3/wide.jpg/(\S+) ', line)[1] for line in lines}
+    assert result["errors"] == 0 and replayed == {what for _, asked in sessions for _, what in asked}, said
+
+
 # --- what is asked for ---
 
 def test_the_recorded_sessions_ask_the_same_of_the_same_picture():
     recorded = load.sessions()
-    assert len(recorded) >= 4
+    assert len(recorded) >= 8 and sum(len(asked) for _, asked in recorded) > 500
     for seen, asked in recorded:
-        assert asked[0][1] == "info.json" and len(asked) > 20 and all(delay >= 0 for delay, _ in asked)
+        assert asked[0][1] == "info.json" and len(asked) > 10 and all(delay >= 0 for delay, _ in asked)
         own = load.Image("/iiif/3/x/", seen["width"], seen["height"], seen["tile"], [1, 2, 4, 8, 16, 32, 64])
         assert [path for _, path in load.played((seen, asked), own)] == ["/iiif/3/x/" + what for _, what in asked]
         assert sum(delay for delay, _ in load.played((seen, asked), own)) == sum(delay for delay, _ in asked)
