@@ -67,15 +67,23 @@ def upright(file):
 def opened(file):
     image = Image.open(file, formats=FORMATS)
     full, turned = image.size, orientation(image)
+    loaded(image)
     if image.format == "PSD":
         # The merged picture lies on white already, and what Pillow takes for opacity may be a selection.
-        return loaded(image).convert("RGB"), full, 1
-    loaded(image)
-    if image.format == "TIFF" and image.mode.startswith("I") and image.tag_v2.get(numbers.PHOTOMETRIC) == 0:
-        turned_over = Image.fromarray(~np.asarray(image))
-        turned_over.info.update(image.info)
-        return turned_over, full, turned
+        return image.convert("RGB"), full, 1
+    if image.format == "TIFF":
+        # Pillow has turned it.
+        return tiff(image), image.size, 1
     return image, full, turned
+
+
+def tiff(image):
+    """Pillow shows white for black where grays of 16 bits begin with white."""
+    if not image.mode.startswith("I") or image.tag_v2.get(numbers.PHOTOMETRIC) != 0:
+        return image
+    turned_over = Image.fromarray(~np.asarray(image))
+    turned_over.info.update(image.info)
+    return turned_over
 
 
 def decoded(data):
@@ -99,6 +107,8 @@ def decoded(data):
     except (UnidentifiedImageError, NotImplementedError):
         if not is_tiff:
             raise
+        if given.get(numbers.ORIENTATION, 1) != 1:
+            raise Undecodable("Pillow cannot open the original, and tiff2rgba does not turn it") from None
         return by_tool(data, ".tif", [["tiff2rgba", "{in}", "{out}"]])
 
 

@@ -65,6 +65,12 @@ def listed(folder, names):
     return path
 
 
+def coded_avif(image, folder):
+    image.save(folder / "a.png")
+    subprocess.run(["heif-enc", "-A", "-q", "90", "-o", folder / "a.avif", folder / "a.png"], check=True, capture_output=True)
+    return (folder / "a.avif").read_bytes()
+
+
 @pytest.fixture(scope="module")
 def corpus(scratch, images):
     """served: what the server has; originals: what it should have. Differences are damage."""
@@ -82,6 +88,8 @@ def corpus(scratch, images):
     exif[0x0112] = 6
     picture.save(originals / "turned.jpg", exif=exif, quality=90)
     put("turned.jpg", (originals / "turned.jpg").read_bytes())
+    picture.save(originals / "turned.tif", tiffinfo={274: 6})
+    put("turned.tif", (originals / "turned.tif").read_bytes())
     put("good.jpg", coded(picture))
     for name, made in (("deep.png", Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)),
                        ("cmyk.jpg", picture.convert("CMYK")), ("palette.png", picture.quantize(64)),
@@ -102,8 +110,10 @@ def corpus(scratch, images):
         if name == "white16.tif":
             subprocess.run(["tiffset", "-s", "262", "0", originals / name], check=True)
         put(name, (originals / name).read_bytes())
-    picture.save(scratch / "lossless.png")
-    subprocess.run(["cjxl", scratch / "lossless.png", originals / "a.jxl"], check=True, capture_output=True)
+    # Of Display P3, which libheif's tool does not turn into sRGB.
+    coloured = re.sub(rb"colrnclx....", b"colrnclx\0\x0c\0\x0d", coded_avif(picture, scratch), flags=re.DOTALL)
+    put("p3.avif", coloured)
+    subprocess.run(["cjxl", scratch / "a.png", originals / "a.jxl"], check=True, capture_output=True)
     put("a.jxl", (originals / "a.jxl").read_bytes())
     Image.fromarray(gray).save(originals / "inverted.tif")
     put("inverted.tif", (originals / "inverted.tif").read_bytes(), b"")
@@ -126,7 +136,7 @@ def corpus(scratch, images):
     return served, originals
 
 
-GOOD = {*SAMPLES, "numbers.tif", "long.tif", "white16.tif", "a.jxl", "pale.jpg", "turned.jpg", "good.jpg", "deep.png", "cmyk.jpg", "palette.png", "clear.png", "profile.jpg", "deep.tif", "deep.jpg"}
+GOOD = {*SAMPLES, "p3.avif", "numbers.tif", "long.tif", "white16.tif", "a.jxl", "pale.jpg", "turned.jpg", "turned.tif", "good.jpg", "deep.png", "cmyk.jpg", "palette.png", "clear.png", "profile.jpg", "deep.tif", "deep.jpg"}
 BAD = {"inverted.tif", "spotted.jpg", "blue-for-red.jpg", "half-gray.jpg", "half-gray-pale.jpg", "inverted.jpg", "inverted-cmyk.jpg", "other-size.jpg", "damaged.jpg"}
 
 
