@@ -45,7 +45,7 @@ def by_tool(data, suffix, commands, out=".tif", read=None):
     command = next((c for c in commands if shutil.which(c[0])), None)
     if not command:
         raise Undecodable(f"Pillow cannot open the original, and {' or '.join(c[0] for c in commands)} is not installed")
-    with tempfile.TemporaryDirectory(prefix="corpus-check-") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         names = {"in": os.path.join(folder, f"in{suffix}"), "out": os.path.join(folder, f"out{out}")}
         with open(names["in"], "wb") as file:
             file.write(data)

@@ -6,7 +6,9 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
+import tempfile
 import time
 from multiprocessing.connection import wait
 
@@ -20,12 +22,14 @@ ORIGINAL_S = 300
 BYTES_A_PIXEL = 16
 
 
-def bound_memory(settings):
+def bound(settings):
+    """Its memory, and the files of its tools."""
     most = (1 << 30) + settings.max_pixels * BYTES_A_PIXEL + settings.max_bytes * 2
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    for limit in (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE):
+        resource.setrlimit(limit, (most, most))
 
 
-def serve(pipe, others, settings):
+def serve(pipe, others, folder, settings):
     """In the process: until the pipe closes, which no other process may hold open."""
     for other in others:
         other.close()
@@ -35,7 +39,8 @@ def serve(pipe, others, settings):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # libtiff has its say of originals there, with what they contain.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    bound_memory(settings)
+    bound(settings)
+    tempfile.tempdir = folder
     checker = Checker(settings)
     while True:
         try:
@@ -58,11 +63,17 @@ def failed(identifier, reason):
     return {"id": identifier, "faults": 1, "changes": 0, "asked": [{"kind": "image", "reason": plain(reason)}]}
 
 
+def temporary(settings):
+    return settings.out / "temporary"
+
+
 class Hand:
     def __init__(self, settings, others):
         self.pipe, far = multiprocessing.Pipe()
-        self.process = multiprocessing.get_context("fork").Process(target=serve, args=(far, [*others, self.pipe], settings),
-                                                                   daemon=True)
+        # Outlives the process, to be removed if that is killed.
+        self.folder = tempfile.mkdtemp(dir=temporary(settings))
+        words = far, [*others, self.pipe], self.folder, settings
+        self.process = multiprocessing.get_context("fork").Process(target=serve, args=words, daemon=True)
         self.process.start()
         far.close()
         self.job, self.since = None, 0
@@ -76,6 +87,7 @@ class Hand:
         if self.process.is_alive():
             os.kill(self.process.pid, signal.SIGKILL)
         self.process.join()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Workers:
@@ -88,11 +100,14 @@ class Workers:
         self.most_s = settings.image_timeout or REQUESTS * 2 * settings.timeout + ORIGINAL_S
 
     def __enter__(self):
+        shutil.rmtree(temporary(self.settings), ignore_errors=True)
+        temporary(self.settings).mkdir()
         return self
 
     def __exit__(self, *_):
         for hand in self.hands:
             hand.end()
+        shutil.rmtree(temporary(self.settings), ignore_errors=True)
 
     def add(self):
         self.hands.append(Hand(self.settings, [*self.closed, *(h.pipe for h in self.hands)]))

@@ -570,7 +570,8 @@ def test_keys_that_expire(folder, place):
 
 
 CRASHES = """
-import os, signal, sys, time
+import os, signal, sys, tempfile, time
+from pathlib import Path
 from types import SimpleNamespace
 sys.path.insert(0, sys.argv[1])
 from corpus import workers
@@ -578,19 +579,22 @@ class Checker:
     def __init__(self, settings): pass
     def check(self, number, identifier):
         if identifier == "crash": os.kill(os.getpid(), signal.SIGSEGV)
-        if identifier == "hang": time.sleep(100)
+        if identifier == "hang": tempfile.mkdtemp(); time.sleep(100)
         if identifier == "memory": bytearray(4 << 30)
         return {"id": identifier, "faults": 0, "changes": 0, "asked": []}
 workers.Checker = Checker
-settings = SimpleNamespace(parallel=2, image_timeout=1, timeout=1, max_pixels=1000, max_bytes=1000)
+settings = SimpleNamespace(out=Path(sys.argv[2]), parallel=2, image_timeout=1, timeout=1, max_pixels=1000, max_bytes=1000)
 with workers.Workers(settings) as w:
     for result in w.results(enumerate(["crash", "hang", "memory", "a", "b", "crash"])):
         if result: print(result[1]["id"], result[1]["faults"], *(e["reason"] for e in result[1]["asked"]))
+    assert len(os.listdir(settings.out / "temporary")) == 2
 """
 
 
-def test_what_breaks_its_process_is_one_images_failure():
-    done = subprocess.run([sys.executable, "-B", "-c", CRASHES, REPO / "scripts"], capture_output=True, text=True, timeout=60)
+def test_what_breaks_its_process_is_one_images_failure(folder):
+    """And leaves no files."""
+    done = subprocess.run([sys.executable, "-B", "-c", CRASHES, REPO / "scripts", folder], capture_output=True, text=True, timeout=60)
+    assert not [*folder.iterdir()]
     lines = sorted(done.stdout.splitlines())
     assert done.stderr == "" and len(lines) == 6
     assert lines[:2] == ["a 0", "b 0"] and lines[2] == lines[3] == "crash 1 the process that checked it ended: SIGSEGV"
