@@ -11,7 +11,7 @@ from bench import Bench
 
 
 # What does not mind when other suites run meanwhile (scripts/test); the others measure time, or fill the machine.
-BESIDE = {f"test_{name}" for name in ("alerts", "balancer", "bench", "cdn", "cluster", "corpus_check", "deploy",
+BESIDE = {f"test_{name}" for name in ("alerts", "balancer", "bench", "cdn", "cluster", "corpus_check", "corpus_parts", "deploy",
                                       "health", "loadtest", "logs", "metrics", "peers", "readme", "sandbox",
                                       "soak", "watching")}
 
