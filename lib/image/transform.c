@@ -100,17 +100,42 @@ static struct axis coarser(struct axis axis, uint32_t sub)
 	return (struct axis){axis.start, axis.step * sub, (axis.n + sub - 1) / sub};
 }
 
-#define TRANSPOSE_BLOCK 32
+#define BLOCK 16
+typedef uint8_t bytes __attribute__((vector_size(BLOCK), aligned(1)));
+
+/* Four perfect shuffles of a whole block's rows. */
+static void transpose_block(const uint8_t *from, size_t stride, uint8_t *to, size_t to_stride)
+{
+	bytes rows[BLOCK], mixed[BLOCK];
+	for (int i = 0; i < BLOCK; i++)
+		rows[i] = *(const bytes *)(from + i * stride);
+	for (int pass = 0; pass < 4; pass++) {
+		for (int i = 0; i < BLOCK / 2; i++) {
+			const bytes u = rows[i], v = rows[i + BLOCK / 2];
+			mixed[2 * i] = __builtin_shufflevector(u, v, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+			mixed[2 * i + 1] =
+				__builtin_shufflevector(u, v, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+		}
+		memcpy(rows, mixed, sizeof rows);
+	}
+	for (int i = 0; i < BLOCK; i++)
+		*(bytes *)(to + i * to_stride) = rows[i];
+}
 
 static void transpose(const struct plane *in, struct plane *out)
 {
-	for (uint32_t by = 0; by < in->h; by += TRANSPOSE_BLOCK)
-		for (uint32_t bx = 0; bx < in->w; bx += TRANSPOSE_BLOCK) {
-			uint32_t end_x = bx + TRANSPOSE_BLOCK < in->w ? bx + TRANSPOSE_BLOCK : in->w;
-			uint32_t end_y = by + TRANSPOSE_BLOCK < in->h ? by + TRANSPOSE_BLOCK : in->h;
-			for (uint32_t x = bx; x < end_x; x++)
-				for (uint32_t y = by; y < end_y; y++)
-					out->at[x * out->stride + y] = in->at[y * in->stride + x];
+	for (uint32_t y = 0; y < in->h; y += BLOCK)
+		for (uint32_t x = 0; x < in->w; x += BLOCK) {
+			const uint8_t *from = in->at + y * in->stride + x;
+			uint8_t *to = out->at + x * out->stride + y;
+			uint32_t w = in->w - x, h = in->h - y;
+			if (w >= BLOCK && h >= BLOCK) {
+				transpose_block(from, in->stride, to, out->stride);
+				continue;
+			}
+			for (uint32_t i = 0; i < w && i < BLOCK; i++)
+				for (uint32_t k = 0; k < h && k < BLOCK; k++)
+					to[i * out->stride + k] = from[k * in->stride + i];
 		}
 }
 
