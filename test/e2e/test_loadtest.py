@@ -31,8 +31,9 @@ def loadtest(stack, tmp_path):
     """(exit status, results, the lines that nginx wrote meanwhile, what was said)."""
     def run(*words, identifiers=tuple(SIDES)):
         before = len(stack.log("nginx-access.log"))
-        done = subprocess.run([REPO / "scripts/loadtest", "--base", stack.url, "--json", tmp_path / "out.json", "--clients", "4",
-                               *words], input="\n".join(identifiers), capture_output=True, text=True, timeout=120)
+        # It takes as many descriptors as it needs.
+        done = subprocess.run(["prlimit", "--nofile=20:", REPO / "scripts/loadtest", "--base", stack.url, "--json", tmp_path / "out.json",
+                               "--clients", "4", *words], input="\n".join(identifiers), capture_output=True, text=True, timeout=120)
         assert (tmp_path / "out.json").exists(), done.stderr
         return (done.returncode, json.loads((tmp_path / "out.json").read_text()), stack.log("nginx-access.log")[before:].splitlines(),
                 done.stdout + done.stderr)
