@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tiff_plain.h"
 
+#include <string.h>
+
+#include "rows.h"
 #include "tiff_range.h"
 #include "tiff_tiles.h"
 
@@ -9,6 +12,7 @@ struct plain {
 	const struct tiff_unpacker *unpacker;
 	struct rect part;
 	struct image *out;
+	struct image *pair;            /* not NULL: two rows of RGB, which become YCbCr */
 };
 
 /* The rows of a strip up to the last one wanted; of several strips one at least is wanted to its end. */
@@ -35,6 +39,45 @@ static void whiten(struct plain *p, struct rect r, int plane)
 			image_whiten_part(p->out, i, samples);
 }
 
+/* A row of RGB as YCbCr, at an even width, in that row of the pair. */
+static void put_pair_row(struct plain *p, struct tiff_run *run, uint32_t row)
+{
+	uint8_t *at[3];
+	run->to_y = row;
+	tiff_tiles_finish(&p->tiles, run->y, run->x + run->n);
+	tiff_unpack(p->unpacker, run, p->pair);
+	for (int i = 0; i < 3; i++) {
+		at[i] = p->pair->plane[i].at + row * p->pair->plane[i].stride;
+		at[i][run->n] = at[i][run->n - 1];
+	}
+	rows_fastest()->rgb_to_ycc(at[0], at[1], at[2], run->n + run->n % 2);
+}
+
+/* What is seen of a tile in row y of them. A last row without its neighbour is its own. */
+static void put_ycc(struct plain *p, struct tiff_run run, struct rect r, uint32_t y)
+{
+	uint32_t to_x = run.to_x, to_y = r.y - p->part.y;
+	run.to_x = 0;
+	for (uint32_t done = 0; done < r.h; done += 2) {
+		uint32_t n = r.h - done < 2 ? 1 : 2;
+		for (uint32_t k = 0; k < n; k++) {
+			const struct plane *luma = &p->out->plane[0];
+			run.y = r.y + done + k - y * p->tiles.level->tile_h;
+			put_pair_row(p, &run, k);
+			memcpy(luma->at + (to_y + done + k) * luma->stride + to_x,
+			       p->pair->plane[0].at + k * p->pair->plane[0].stride, r.w);
+		}
+		uint32_t row = (to_y + done) / 2;
+		/* By the place in the level, so that a part has the samples of the whole. */
+		int up = 1 + (r.y + done) / 2 % 2;
+		for (int i = 1; i < 3; i++) {
+			const struct plane *from = &p->pair->plane[i], *to = &p->out->plane[i];
+			rows_fastest()->halve(from->at, from->at + (n - 1) * from->stride, (r.w + 1) / 2, up,
+					      to->at + row * to->stride + to_x / 2);
+		}
+	}
+}
+
 static bool read_tile(struct plain *p, uint32_t x, uint32_t y, int plane, uint64_t after, struct error *err)
 {
 	const struct tiff_level *l = p->tiles.level;
@@ -49,6 +92,10 @@ static bool read_tile(struct plain *p, uint32_t x, uint32_t y, int plane, uint64
 	}
 	struct tiff_run run = {.tile = p->tiles.at, .tile_w = l->tile_w, .x = r.x - x * l->tile_w, .n = r.w,
 			       .to_x = r.x - p->part.x, .plane = plane};
+	if (p->pair) {
+		put_ycc(p, run, r, y);
+		return true;
+	}
 	for (uint32_t row = r.y; row < r.y + r.h; row++) {
 		run.y = row - y * l->tile_h;
 		run.to_y = row - p->part.y;
@@ -71,16 +118,33 @@ static bool read_tiles(struct plain *p, int plane, struct error *err)
 static bool alloc_planes(struct arena *a, const struct tiff_samples *kind, const struct tiff_level *l,
 			 struct rect part, struct image *out, struct error *err)
 {
-	if (!(kind->deep ? image_alloc_deep : image_alloc)(a, out, kind->model, kind->alpha, part, err))
+	bool ycc = out->model != kind->model;
+	if (!ycc && !(kind->deep ? image_alloc_deep : image_alloc)(a, out, kind->model, kind->alpha, part, err))
 		return false;
 	for (int i = 0; i < image_planes(out); i++) {
 		struct plane *plane = &out->plane[i];
+		uint32_t sub = ycc && i ? 2 : 1;
+		if (ycc && !plane_room(a, plane, (part.w + sub - 1) / sub, (part.h + sub - 1) / sub, err))
+			return false;
 		plane->x = part.x * l->dx;
 		plane->y = part.y * l->dy;
-		plane->dx = l->dx;
-		plane->dy = l->dy;
+		plane->dx = sub * l->dx;
+		plane->dy = sub * l->dy;
 	}
 	return true;
+}
+
+/* Room for two rows of a tile, an even number of samples. */
+static bool alloc_pair(struct arena *a, struct plain *p, struct error *err)
+{
+	p->pair = arena_new(a, struct image);
+	return image_alloc(a, p->pair, MODEL_RGB, false, (struct rect){0, 0, p->tiles.level->tile_w + 1, 2}, err);
+}
+
+bool tiff_plain_makes_ycc(const struct tiff_file *f, const struct tiff_level *l)
+{
+	return f->kind.model == MODEL_RGB && !f->kind.alpha && !f->kind.deep && !f->kind.separate &&
+	       (l->tile_w % 2 == 0 || l->tile_w >= l->w) && (l->tile_h % 2 == 0 || l->tile_h >= l->h);
 }
 
 bool tiff_plain_read(struct arena *a, struct tiff_file *f, const struct tiff_level *l, struct rect part,
@@ -92,6 +156,7 @@ bool tiff_plain_read(struct arena *a, struct tiff_file *f, const struct tiff_lev
 	bool ok = tiff_range_find(f, err) && tiff_go(f, l, err) && alloc_planes(a, &f->kind, l, part, out, err) &&
 		  tiff_unpacker_open(scratch, &f->kind, &unpacker, err) &&
 		  tiff_tiles_open(scratch, f, l, wanted_rows(l, part), &p.tiles, err);
+	ok = ok && (out->model == f->kind.model || alloc_pair(scratch, &p, err));
 	p.unpacker = unpacker;
 	for (int i = 0; ok && i < (f->kind.separate ? image_planes(out) : 1); i++)
 		ok = read_tiles(&p, i, err);

@@ -14,11 +14,14 @@
 #include <tiffio.h>
 
 #include "alpha.h"
+#include "colour.h"
 #include "tiff_plain.h"
 #include "tiff_stored.h"
 
 /* Whole blocks are written beyond a tile's last column and row. */
 #define SPARE 64
+/* Level samples to one of the answer: below, the answer may be a tile as it is stored. */
+#define LEAST_SCALED 1.25
 
 static bool tiff_knows(const uint8_t *h, size_t n)
 {
@@ -65,6 +68,7 @@ struct touched {
 	int eighths;                   /* DCT scale within the level's tiles */
 	uint8_t sub_x, sub_y;          /* luma samples per chroma sample at that scale */
 	bool halves;                   /* chroma, as dct_chroma says */
+	bool turns_ycc;                /* RGB becomes YCbCr with halved chroma */
 	struct rect tiles;             /* columns and rows of them */
 };
 
@@ -92,6 +96,16 @@ static int choose_eighths(const struct tiff_file *f, const struct tiff_level *l,
 	return dct_eighths(w, l->dx, l->dy);
 }
 
+/* Where an answer in such YCbCr is scaled down: two planes in three have a quarter of the samples to be weighed. */
+static bool turns_ycc(const struct picture *p, const struct tiff_level *l, const struct wants *w)
+{
+	const struct tiff_file *f = p->codec;
+	bool halved = w->chroma_x == 2 && w->chroma_y == 2 && !w->gray && !w->upsamples;
+	bool scaled = w->step_x >= LEAST_SCALED * l->dx && w->step_y >= LEAST_SCALED * l->dy;
+	return !is_jpeg(f) && halved && scaled && !w->in_light && !w->recover && tiff_plain_makes_ycc(f, l) &&
+	       !(w->converts && colour_is_converted(p, MODEL_RGB));
+}
+
 static struct touched touch(const struct picture *p, const struct wants *w)
 {
 	const struct tiff_file *f = p->codec;
@@ -102,7 +116,10 @@ static struct touched touch(const struct picture *p, const struct wants *w)
 	t.sub_y = l->jpeg.chroma_y;
 	t.halves = dct_chroma(w, t.eighths, &t.sub_x, &t.sub_y) && f->kind.model == MODEL_YCC;
 	double dx = l->dx * 8 / t.eighths, dy = l->dy * 8 / t.eighths;
-	bool ycc = f->kind.model == MODEL_YCC;
+	t.turns_ycc = turns_ycc(p, l, w);
+	if (t.turns_ycc)
+		t.sub_x = t.sub_y = 2;
+	bool ycc = f->kind.model == MODEL_YCC || t.turns_ycc;
 	struct rect r = decoder_cover(p, w, dx, dy, ycc ? t.sub_x : 0, ycc ? t.sub_y : 0);
 
 	double left = floor(r.x / l->dx), top = floor(r.y / l->dy);
@@ -113,6 +130,12 @@ static struct touched touch(const struct picture *p, const struct wants *w)
 	top = fmin(top, l->h - 1);
 	right = fmax(right, left + 1);
 	bottom = fmax(bottom, top + 1);
+	if (t.turns_ycc) {
+		left -= fmod(left, 2);
+		top -= fmod(top, 2);
+		right = fmin(right + fmod(right, 2), l->w);
+		bottom = fmin(bottom + fmod(bottom, 2), l->h);
+	}
 	t.part = (struct rect){(uint32_t)left, (uint32_t)top, (uint32_t)(right - left), (uint32_t)(bottom - top)};
 	t.tiles = tiff_tiles_of(l, t.part);
 	return t;
@@ -301,6 +324,8 @@ static bool tiff_read(struct arena *a, const struct picture *p, const struct wan
 	*out = (struct image){.model = f->kind.model == MODEL_YCC && w->gray ? MODEL_GRAY : f->kind.model,
 			      .alpha = f->kind.alpha, .icc = p->icc, .icc_bytes = p->icc_bytes,
 				.icc_hash = p->icc_hash};
+	if (t.turns_ycc)
+		out->model = MODEL_YCC;
 	out->n = model_planes(out->model);
 	bool ok = is_jpeg(f) ? read_jpeg(a, f, &t, out, err) : tiff_plain_read(a, f, t.level, t.part, out, err);
 	if (!ok)

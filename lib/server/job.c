@@ -6,7 +6,7 @@
 #include "../base/metrics.h"
 
 /* Raised whenever the same request gives other pixels than before: part of every ETag. */
-#define PIXELS_VERSION 7
+#define PIXELS_VERSION 8
 
 #define ERROR_CACHE_S 1
 #define RETRY_S 1

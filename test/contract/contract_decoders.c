@@ -197,16 +197,21 @@ static void samples_lie_where_planes_say(void **state)
 		}
 }
 
-/* Below full scale libjpeg gives 4:2:0's chroma luma's grid: where half of that is wanted it is halved, by means. */
+/* Below full scale libjpeg gives 4:2:0's chroma luma's grid, and RGB is YCbCr in the end: where half of that is wanted it is
+ * halved, by means. */
 static void chroma_is_halved_where_that_suffices(void **state)
 {
-	static const char *const names[] = {"s420.jpg", "ramp-22.jpg", "tiled-jpeg.tif", "progressive.jpg"};
+	static const char *const names[] = {"s420.jpg", "ramp-22.jpg", "tiled-jpeg.tif", "progressive.jpg",
+					    "one-strip.tif", "big-endian.tif"};
 	(void)state;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		struct arena *a = arena_open();
 		struct picture p = open_sample(a, names[i]);
 		struct rect all = {0, 0, p.stored_w, p.stored_h};
 		struct image whole = read_for_chroma(a, &p, all, 4, 1), half = read_for_chroma(a, &p, all, 4, 2);
+		if (whole.model == MODEL_RGB)
+			colour_rgb_to_ycc(&whole);
+		assert_int_equal(half.model, MODEL_YCC);
 		struct image one = read_wanted(a, &p, (struct wants){.region = all, .step_x = 4, .step_y = 4, .upsamples = true,
 									.chroma_x = 2, .chroma_y = 2});
 		for (int c = 0; c < 3; c++) {
