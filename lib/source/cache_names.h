@@ -2,11 +2,31 @@
 #ifndef SOURCE_CACHE_NAMES_H
 #define SOURCE_CACHE_NAMES_H
 
-#include "cache_store.h"
+#include "cache_index.h"
 
 /*
- * The files of a cache's folder by their names: a key's file, and the part that is being written and becomes it.
+ * One folder of a cache (cache.h has its layout). For the cache_* below it only.
  */
+struct store {
+	const char *folder;            /* absolute; "" is never usable */
+	bool temporary;                /* made when it is needed; else it must have its marker */
+	uint64_t max_bytes, min_free_bytes;
+	int fd, lock_fd;               /* the folder and its lock file, -1 while not open */
+	struct cache_index *index;     /* NULL while it cannot be used: then files are found by name only */
+	unsigned number;               /* of the index */
+	/* What `current` was when it was read (device, inode, mtime), and the index when it was opened (inode). */
+	int64_t state[5];
+	bool is_strange;               /* the index in use is of another format: nothing is added to this folder */
+	int64_t again_us, index_again_us, full_until_us;
+	bool is_unusable;              /* that was said already */
+	char why[300];                 /* it is not usable */
+};
+
+#define STORE_FILES "files-1"
+#define STORE_PARTS "parts-1"
+#define STORE_FOLDER_MODE 0750
+
+/* Its files by their names: a key's file, and the part that is being written and becomes it. */
 
 /* The file of a key, read-only, or -1 with errno. */
 int store_open_file(const struct store *s, const char *key);

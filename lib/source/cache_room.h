@@ -2,7 +2,7 @@
 #ifndef SOURCE_CACHE_ROOM_H
 #define SOURCE_CACHE_ROOM_H
 
-#include "cache_names.h"
+#include "cache_store.h"
 
 /* The files of a store against the rows of its index: finding what no row counts, and making room. For cache.c and
  * cache_check.c. */

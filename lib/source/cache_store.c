@@ -20,6 +20,8 @@
 #define MARKER_TEXT "lorikeet cache 1\n"
 #define AGAIN_US 1000000
 #define POLL_US 20000
+/* What an index needs to begin. */
+#define INDEX_ROOM_BYTES (UINT64_C(1) << 20)
 #define LOCK_TRIES 100
 
 /* The first bytes of the lock file are for the folder itself and for turns, the others for originals. */
@@ -194,6 +196,24 @@ static bool lock_index(const struct store *s)
 	return false;
 }
 
+static bool drop_file(void *with, const char *key)
+{
+	store_unlink_file(with, key);
+	return true;
+}
+
+/* Without an index nothing is evicted, and a full volume has no room for one: originals of any age go, a slice at a time. */
+static bool make_room_for_index(struct store *s)
+{
+	if (store_free_bytes(s) >= INDEX_ROOM_BYTES)
+		return false;
+	log_event("warn", "there is no room for the cache's index, so originals are dropped: %s", s->folder);
+	int first = (int)(clock_us() % CACHE_SLICES);
+	for (int i = 0; i < CACHE_SLICES && store_free_bytes(s) < INDEX_ROOM_BYTES; i++)
+		store_walk_names(s, (first + i) % CACHE_SLICES, drop_file, s);
+	return true;
+}
+
 /* A new index behind all that are there; the sound one that only lost its name in `current` is not `broken`. */
 static enum index_result replace_index(struct store *s, unsigned broken)
 {
@@ -207,6 +227,12 @@ static enum index_result replace_index(struct store *s, unsigned broken)
 		newest = (newest > broken ? newest : broken) + 1;
 		unlink_index(s, newest);
 		r = open_index(s, newest);
+		if (r != INDEX_OK && make_room_for_index(s)) {
+			unlink_index(s, newest);
+			r = open_index(s, newest);
+		}
+		if (r != INDEX_OK)
+			unlink_index(s, newest);
 	}
 	snprintf(text, sizeof text, "index-%u\n", newest);
 	if (r == INDEX_OK && !write_text(s->fd, "current", text))

@@ -2,26 +2,11 @@
 #ifndef SOURCE_CACHE_STORE_H
 #define SOURCE_CACHE_STORE_H
 
-#include "cache_index.h"
+#include "cache_names.h"
 
 /*
- * One folder of a cache (cache.h has its layout): whether it can be used, its index in use and its locks;
- * its files are for cache_names.h. For the cache_* below it only.
+ * Whether a cache's folder can be used, its index in use and its locks. For the cache_* below it only.
  */
-struct store {
-	const char *folder;            /* absolute; "" is never usable */
-	bool temporary;                /* made when it is needed; else it must have its marker */
-	uint64_t max_bytes, min_free_bytes;
-	int fd, lock_fd;               /* the folder and its lock file, -1 while not open */
-	struct cache_index *index;     /* NULL while it cannot be used: then files are found by name only */
-	unsigned number;               /* of the index */
-	/* What `current` was when it was read (device, inode, mtime), and the index when it was opened (inode). */
-	int64_t state[5];
-	bool is_strange;               /* the index in use is of another format: nothing is added to this folder */
-	int64_t again_us, index_again_us, full_until_us;
-	bool is_unusable;              /* that was said already */
-	char why[300];                 /* it is not usable */
-};
 
 /* Whether it can be used now: opens it, or notices that folder or index are others than before. make: also makes a
  * temporary one. A new index alone leaves the folder open, and with it this process's locks. */
@@ -42,10 +27,6 @@ void store_unlock(int lock_fd);
 #define STORE_TURNS 15
 bool store_try_turn(const struct store *s, unsigned most);
 void store_end_turn(int lock_fd);
-
-#define STORE_FILES "files-1"
-#define STORE_PARTS "parts-1"
-#define STORE_FOLDER_MODE 0750
 
 bool store_init(const char *folder, struct error *err);
 uint64_t store_free_bytes(const struct store *s);

@@ -289,6 +289,43 @@ static void a_full_disk_is_no_end(void **state)
 	run_mounting(full_disk, &job);
 }
 
+/* Full to the last byte, and then the index is lost, of which eviction depends: room is made for a new one. */
+static void full_and_without_index(const void *with)
+{
+	const struct work *job = with;
+	MOUNTING_OR_SKIP();
+	struct error err;
+	struct original o;
+	must(mount("none", job->folder, "tmpfs", 0, "size=12m") == 0 && cache_init(job->folder, &err));
+	struct box b = open_box(job->folder, 64 * MB, job->temporary);
+	for (int i = 0; i < 300; i++)
+		must(insert(&b, i, "e") && read_back(&b, i) == RIGHT);
+	fill(job->folder, true);
+	char garbage[8192];
+	memset(garbage, 0xa5, sizeof garbage);
+	int fd = open(in(job->folder, "index-1"), O_WRONLY | O_CLOEXEC);
+	must(write(fd, garbage, sizeof garbage) == sizeof garbage && close(fd) == 0);
+	close_box(&b);
+	unlink(in(job->folder, "index-1-wal"));
+	fill(job->folder, true);
+	b = open_box(job->folder, 64 * MB, job->temporary);
+	must(insert(&b, 400, "e") && read_back_of(&b, 400, &o) == RIGHT && !o.temporary);
+	struct cache_state st;
+	cache_stat(b.c, b.a, &st);
+	must(strcmp(st.index, "index-2") == 0 && !exists(in(job->folder, "index-3")));
+	for (int i = 0; i < 300; i++)
+		must(read_back(&b, i) != WRONG);
+	close_box(&b);
+}
+
+static void a_full_disk_may_lose_its_index(void **state)
+{
+	(void)state;
+	struct work job = {.folder = new_path("indexless"), .temporary = new_path("indexless-temporary")};
+	must(mkdir(job.folder, 0755) == 0);
+	run_mounting(full_and_without_index, &job);
+}
+
 static void little_free(const void *with)
 {
 	const struct work *job = with;
@@ -400,6 +437,7 @@ int main(void)
 		cmocka_unit_test(purges_tell_whether_they_hold),
 		cmocka_unit_test(a_read_only_folder_is_read),
 		cmocka_unit_test(a_full_disk_is_no_end),
+		cmocka_unit_test(a_full_disk_may_lose_its_index),
 		cmocka_unit_test(free_room_is_left_to_others),
 		cmocka_unit_test(hits_write_nothing),
 	};
