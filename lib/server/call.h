@@ -9,11 +9,11 @@
  *
  *   ""        a worker of the pool answers, unless the original is to be fetched first: then its reply is a redirect to
  *   fetch-N   a fetcher, which waits for the origin, and whose reply is an error, or a redirect back to
- *   pool-N    the pool again. N counts: after SERVICE_ROUNDS a worker does not ask for more.
+ *   pool-N    the pool again. N counts: after SERVICE_ROUNDS a worker does not ask for more. (nginx follows ten redirects.)
  *
  * A redirect is X-Accel-Redirect: /.iiif/STEP/info.json or /.iiif/STEP/image, and no other header.
  */
-#define SERVICE_ROUNDS 2
+#define SERVICE_ROUNDS 3
 
 struct reply;
 

@@ -24,7 +24,7 @@ bool hand_over(struct job *job, struct error *err)
 {
 	if (job->round >= SERVICE_ROUNDS)
 		return fail(err, 503, REASON_BUSY, "The image is not here yet, please try again.",
-			    "fetched twice, and gone again");
+			    "fetched %d times, and gone again", SERVICE_ROUNDS);
 	if (metrics_marked(MARK_FETCH, 0) >= job->service->config->max_waiting) {
 		metrics_add(METRIC_WAITS_REFUSED, 1);
 		return fail(err, 503, REASON_BUSY, "Too many requests wait for origins, please try again.",
