@@ -101,13 +101,20 @@ def run(words, journal):
     out = sys.stdout
     if journal.is_resumed:
         print(f"going on: {journal.done} of {journal.total} images are done")
-    progress = Progress(out, journal.total, journal.done, journal.bad)
-    with Workers(words, [journal.file]) as workers:
-        for result in workers.results(journal.jobs()):
-            if result:
-                journal.add(result[1])
-                progress.add(is_bad(result[1]))
-            progress.show()
+    progress, interrupts = Progress(out, journal.total, journal.done, journal.bad), []
+    # Noted, and heeded within half a second: what is raised while a process forks may be lost.
+    raising = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
+    try:
+        with Workers(words, [journal.file]) as workers:
+            for result in workers.results(journal.jobs()):
+                if result:
+                    journal.add(result[1])
+                    progress.add(is_bad(result[1]))
+                progress.show()
+                if interrupts:
+                    raise KeyboardInterrupt
+    finally:
+        signal.signal(signal.SIGINT, raising)
     progress.show(is_last=True)
     journal.end()
 
