@@ -114,7 +114,10 @@ def workers():
     """pid -> group, of all processes of the program."""
     found = {}
     for pid, environment in processes(b"/usr/bin/lorikeet").items():
-        told = environment.decode() + Path(f"/proc/{pid}/cgroup").read_text()
+        try:
+            told = environment.decode() + Path(f"/proc/{pid}/cgroup").read_text()
+        except OSError:
+            continue    # it has ended
         name = re.search(r"(?:SUPERVISOR_PROCESS_NAME=|/)lorikeet-([a-z-]+)(?:\0|\.service)", told)
         found[pid] = name.group(1) if name else "?"
     return found
