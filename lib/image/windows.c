@@ -211,7 +211,8 @@ bool windows_make(struct arena *a, struct axis axis, double origin, double d, ui
 	if (!k->used || !is_same(&k->question, &q)) {
 		if (!make(a, &q, w, err))
 			return false;
-		if (w->n * bytes_each(w) > KEPT_BYTES)
+		/* Single samples are found as quickly, and tiles side by side all have other ones. */
+		if (w->copy || w->n * bytes_each(w) > KEPT_BYTES)
 			return true;
 		keep(k, &q, w);
 		windows_drop(a, w);

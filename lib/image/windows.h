@@ -38,7 +38,7 @@ struct windows {
 
 /*
  * Of an axis over a plane of n samples, of which the first one begins at origin and each is d wide. Those of the last axes
- * are kept for this process, and are valid until as many as WINDOWS_KEPT others are asked for.
+ * that are not just copied are kept for this process, and are valid until as many as WINDOWS_KEPT others are asked for.
  */
 #define WINDOWS_KEPT 8
 bool windows_make(struct arena *a, struct axis axis, double origin, double d, uint32_t n, enum filter filter,
