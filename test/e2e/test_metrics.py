@@ -324,8 +324,8 @@ def test_a_full_disk_ends_nobody(scratch, binary):
             assert {full.get(f"/iiif/3/a.png/full/{n},/0/default.jpg").status for n in range(10, 30)} == {200}
             assert {full.get("/metrics").status for _ in range(8)} == {200}
             assert full.stack.worker_pids() == pids
-            said = "".join(full.stack.log(f"lorikeet-{group}.log") for group in full.stack.GROUPS + full.stack.FETCH_GROUPS)
-            assert said.count("no room") == 7, said
+            said = "".join(full.stack.log(f"lorikeet-{group}.log") for group in full.stack.ALL_GROUPS)
+            assert said.count("no room") == 8, said        # of two workers and two fetchers in two groups, and the one for health
     finally:
         subprocess.run(["umount", "--lazy", volume], check=True)
 
