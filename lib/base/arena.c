@@ -12,6 +12,7 @@
 #define HEAP_MOST_BYTES ((size_t)8 << 20)   /* larger blocks go back to the system */
 #define HEAP_KEPT_BYTES (16 << 20)
 #define HEAP_TRIM_BYTES (64 << 20)   /* what an arena had at its peak, so that its end is worth a look */
+#define HUGE_PAGE ((size_t)2 << 20)
 #define ALIGN(n) (((n) + 15) & ~(size_t)15)
 
 struct chunk {
@@ -23,7 +24,7 @@ struct chunk {
 struct block {
 	struct block *next;
 	void *at;
-	size_t n_bytes;
+	size_t n_bytes, n_spent;
 };
 
 struct deferred {
@@ -184,6 +185,21 @@ void arena_drop_block(struct arena *a, void *at)
 		*p = (*p)->next;
 		return;
 	}
+}
+
+/* By huge pages, so that none has to be split. */
+void arena_spend(struct arena *a, void *at, size_t n)
+{
+	struct block *b = a->blocks;
+	while (b && b->at != at)
+		b = b->next;
+	if (!b || is_on_heap(b->n_bytes))
+		return;
+	size_t end = n - ((uintptr_t)b->at + n) % HUGE_PAGE;
+	if (end > n || end <= b->n_spent)
+		return;
+	madvise((char *)b->at + b->n_spent, end - b->n_spent, MADV_DONTNEED);
+	b->n_spent = end;
 }
 
 void arena_defer(struct arena *a, void (*undo)(void *), void *what)

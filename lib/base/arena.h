@@ -41,6 +41,9 @@ void *arena_room(struct arena *a, size_t n_bytes, struct error *err);
 /* Gives a block back before the end; at must come from arena_block or arena_room of the same arena. */
 void arena_drop_block(struct arena *a, void *at);
 
+/* The first n bytes of such a block were read for the last time: their pages may go back to the system before the end. */
+void arena_spend(struct arena *a, void *at, size_t n);
+
 /* Runs undo(what) when the arena is closed; later deferred, earlier run. */
 void arena_defer(struct arena *a, void (*undo)(void *), void *what);
 

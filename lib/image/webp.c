@@ -8,12 +8,14 @@
 #include <webp/encode.h>
 #include <webp/mux.h>
 
+#include "../base/deadline.h"
 #include "boxes.h"
 #include "metadata.h"
 
 #define LOSSLESS 101            /* as a quality */
 #define LOSSY 1                 /* as libwebp says it of a picture */
 #define CROP_MARGIN 2
+#define STEP_BYTES 32768
 #define FILE_MAX_BYTES (UINT64_C(1) << 30)
 
 /* The codec's own facts. */
@@ -127,6 +129,7 @@ struct task {
 	uint32_t side[2];              /* of the boxes that become one sample: of luma or RGB, of chroma */
 	struct rect part[2];           /* in their samples, whole boxes */
 	struct rect crop;              /* what libwebp decodes, in pixels */
+	size_t step;                   /* bytes of the file from one look at the rows to the next */
 };
 
 /* Chroma is interpolated by libwebp where an answer would show how. */
@@ -161,7 +164,10 @@ static struct rect joined(struct rect a, struct rect b)
 
 static struct task make_task(const struct picture *p, const struct wants *w)
 {
+	const struct webp_file *file = p->codec;
 	struct task t = {.ycc = gains_by_ycc(p, w), .side = {boxes_side(w, p->facts.alpha), 1}};
+	/* libwebp holds all pixels of a lossless picture, and looks back for long. */
+	t.step = file->lossy ? STEP_BYTES : SIZE_MAX;
 	struct wants chroma = *w;
 	chroma.step_x *= w->chroma_x / 2.0;
 	chroma.step_y *= w->chroma_y / 2.0;
@@ -183,9 +189,12 @@ static struct task make_task(const struct picture *p, const struct wants *w)
 static uint64_t webp_memory(const struct picture *p, const struct wants *w)
 {
 	struct task t = make_task(p, w);
-	/* Lossless keeps four bytes for each pixel of the whole picture beside what is delivered. */
-	uint64_t whole = (uint64_t)p->stored_w * p->stored_h * 4, crop = ((uint64_t)t.crop.w + 8) * (t.crop.h + 8) * 4;
-	return p->source->validator.length + whole + crop +
+	uint64_t crop = ((uint64_t)t.crop.w + 8) * (t.crop.h + 8), whole = (uint64_t)p->stored_w * p->stored_h;
+	const struct webp_file *file = p->codec;
+	/* Lossless pictures, and opacity, keep four bytes for each pixel of the whole beside what is delivered. Rows that were
+	 * taken are given back, but they may come all at once. */
+	uint64_t held = !file->lossy || p->facts.alpha ? (whole + crop) * 4 : t.ycc ? crop * 3 / 2 : crop * 3;
+	return p->source->validator.length + held +
 	       boxes_memory(MODEL_RGB, p->facts.alpha, false, t.part[0], t.side[0]) + (2 << 20);
 }
 
@@ -202,43 +211,82 @@ static bool init_config(WebPDecoderConfig *c, struct rect crop, struct error *er
 	return true;
 }
 
+/* A plane as libwebp delivers it, or its interleaved pixels, on the way to boxes. */
+struct delivery {
+	uint8_t *at;
+	size_t stride;
+	struct rect crop;              /* where it lies, in samples of the plane */
+	struct boxes boxes;
+};
+
+/* n rows are there. Behind those that were taken memory is given back: of a large picture that is wanted small, little
+ * more than the file is held at any time. */
+static void take_rows(struct arena *scratch, struct delivery *v, uint32_t n)
+{
+	struct boxes *b = &v->boxes;
+	uint32_t above = b->part.y - v->crop.y, beside = b->part.x - v->crop.x;
+	while (b->y < b->part.h && b->y + above < n)
+		boxes_row(b, v->at + (size_t)(b->y + above) * v->stride + (size_t)beside * (size_t)b->channels);
+	arena_spend(scratch, v->at, n * v->stride);
+}
+
+/* Of each delivery as much as belongs to that many rows of the crop. Halved chroma comes with an even number of rows, but
+ * for the last. */
+static void take_all(struct arena *scratch, struct delivery *v, int n, uint32_t rows)
+{
+	for (int i = 0; i < n; i++)
+		take_rows(scratch, &v[i], i ? (rows + 1) / 2 : rows);
+}
+
 static bool check_status(VP8StatusCode status, struct error *err)
 {
 	if (status == VP8_STATUS_OUT_OF_MEMORY)
 		return fail(err, 503, REASON_MEMORY, "The server is short of memory; please try again.", "libwebp");
 	return status == VP8_STATUS_OK ||
-	       damaged(err, status == VP8_STATUS_NOT_ENOUGH_DATA ? "it is cut short" : "its pixels cannot be decoded");
+	       damaged(err, status == VP8_STATUS_SUSPENDED ? "it is cut short" : "its pixels cannot be decoded");
 }
 
-/* What can be decoded of these bytes, the rest white. */
-static VP8StatusCode decode_some(const WebPIterator *frame, WebPDecoderConfig *c)
+/* Feeds the frame to libwebp, a step of its bytes at a time, and takes the rows that this brings. With recover a damaged
+ * one is what could be decoded, and else what the buffers were before. */
+static bool decode(struct arena *scratch, const WebPIterator *frame, size_t step, WebPDecoderConfig *c, bool recover,
+		   struct delivery *v, int n, struct error *err)
 {
-	memset(c->output.u.RGBA.rgba, 255, c->output.u.RGBA.size);
+	VP8StatusCode status = VP8_STATUS_SUSPENDED;
 	WebPIDecoder *d = WebPIDecode(NULL, 0, c);
 	if (!d)
-		return VP8_STATUS_OUT_OF_MEMORY;
-	VP8StatusCode status = WebPIUpdate(d, frame->fragment.bytes, frame->fragment.size);
+		return check_status(VP8_STATUS_OUT_OF_MEMORY, err);
+	bool in_time = true;
+	for (size_t fed = 0, all = frame->fragment.size; fed < all && status == VP8_STATUS_SUSPENDED && in_time;) {
+		int rows = 0;
+		fed = all - fed > step ? fed + step : all;
+		status = WebPIUpdate(d, frame->fragment.bytes, fed);
+		WebPIDecodedArea(d, NULL, NULL, NULL, &rows);
+		take_all(scratch, v, n, (uint32_t)rows);
+		in_time = deadline_check(err);
+	}
 	WebPIDelete(d);
-	return status == VP8_STATUS_OUT_OF_MEMORY ? status : VP8_STATUS_OK;
+	if (!in_time || ((!recover || status == VP8_STATUS_OUT_OF_MEMORY) && !check_status(status, err)))
+		return false;
+	take_all(scratch, v, n, (uint32_t)c->options.crop_height);
+	return true;
 }
 
-/* RGB, or with opacity RGBA, of that crop of the frame. */
-static uint8_t *decode_rgb(struct arena *scratch, const WebPIterator *frame, struct rect crop, bool alpha, bool recover,
-			   struct error *err)
+/* Room for RGB, or with opacity RGBA, of that crop of a frame. */
+static uint8_t *open_rgb(struct arena *scratch, WebPDecoderConfig *c, struct rect crop, bool alpha, bool recover,
+			 struct error *err)
 {
-	WebPDecoderConfig c;
 	size_t stride = (size_t)crop.w * (alpha ? 4 : 3);
-	uint8_t *pixels = arena_block(scratch, stride * crop.h, err);
-	if (!pixels || !init_config(&c, crop, err))
+	uint8_t *pixels = arena_room(scratch, stride * crop.h, err);
+	if (!pixels || !init_config(c, crop, err))
 		return NULL;
-	c.output.colorspace = alpha ? MODE_RGBA : MODE_RGB;
-	c.output.u.RGBA.rgba = pixels;
-	c.output.u.RGBA.stride = (int)stride;
-	c.output.u.RGBA.size = stride * crop.h;
-	VP8StatusCode status =
-		recover ? decode_some(frame, &c) : WebPDecode(frame->fragment.bytes, frame->fragment.size, &c);
-	WebPFreeDecBuffer(&c.output);
-	return check_status(status, err) ? pixels : NULL;
+	c->output.colorspace = alpha ? MODE_RGBA : MODE_RGB;
+	c->output.u.RGBA.rgba = pixels;
+	c->output.u.RGBA.stride = (int)stride;
+	c->output.u.RGBA.size = stride * crop.h;
+	/* What cannot be decoded is white. */
+	if (recover)
+		memset(pixels, 255, stride * crop.h);
+	return pixels;
 }
 
 /* A frame with opacity, which may be smaller than its canvas, that part of which is wanted. */
@@ -252,8 +300,11 @@ static bool read_clear(struct arena *a, struct arena *scratch, const WebPIterato
 	if (!rect_meet(r, whole, &both))
 		return true;
 	struct rect part = {both.x - whole.x, both.y - whole.y, both.w, both.h}, crop = crop_of(part, w, h);
-	const uint8_t *pixels = decode_rgb(scratch, frame, crop, true, recover, err);
-	for (uint32_t k = 0; pixels && k < part.h; k++)
+	WebPDecoderConfig c;
+	const uint8_t *pixels = open_rgb(scratch, &c, crop, true, recover, err);
+	if (!pixels || !decode(scratch, frame, SIZE_MAX, &c, recover, NULL, 0, err))
+		return false;
+	for (uint32_t k = 0; k < part.h; k++)
 		image_put_part(out, both.x - r.x, both.y - r.y + k,
 			       pixels + ((size_t)(k + part.y - crop.y) * crop.w + (part.x - crop.x)) * 4, part.w, 4);
 	return pixels;
@@ -262,13 +313,12 @@ static bool read_clear(struct arena *a, struct arena *scratch, const WebPIterato
 static bool read_rgb(struct arena *a, struct arena *scratch, const WebPIterator *frame, const struct task *t, bool recover,
 		     struct image *out, struct error *err)
 {
-	struct boxes b = {.out = out, .part = t->part[0], .side = t->side[0], .channels = 3};
-	const uint8_t *pixels = decode_rgb(scratch, frame, t->crop, false, recover, err);
-	if (!pixels || !boxes_open(a, scratch, &b, MODEL_RGB, false, false, err))
-		return false;
-	for (uint32_t y = 0; y < b.part.h; y++)
-		boxes_row(&b, pixels + ((size_t)(y + b.part.y - t->crop.y) * t->crop.w + (b.part.x - t->crop.x)) * 3);
-	return true;
+	WebPDecoderConfig c;
+	struct delivery v = {.stride = (size_t)t->crop.w * 3, .crop = t->crop,
+			     .boxes = {.out = out, .part = t->part[0], .side = t->side[0], .channels = 3}};
+	v.at = open_rgb(scratch, &c, t->crop, false, recover, err);
+	return v.at && boxes_open(a, scratch, &v.boxes, MODEL_RGB, false, false, err) &&
+	       decode(scratch, frame, t->step, &c, recover, &v, 1, err);
 }
 
 /* Studio range to full: 219 steps of luma from 16 on, 224 of chroma around 128. */
@@ -286,55 +336,57 @@ static void stretch(struct plane *p, bool chroma)
 	}
 }
 
-/* The decoded plane, of which crop says in its samples where it lies, as plane i. */
-static bool take_plane(struct arena *a, struct arena *scratch, const struct task *t, const struct plane *decoded,
-		       struct rect crop, int i, struct image *out, struct error *err)
+/* All three are decoded; n of them go on to boxes. */
+static bool open_ycc(struct arena *a, struct arena *scratch, const struct task *t, struct delivery *v, struct image *one,
+		     int n, struct error *err)
 {
-	struct image one = {0};
-	struct boxes b = {.out = &one, .part = t->part[i > 0], .side = t->side[i > 0], .channels = 1};
-	if (!boxes_open(a, scratch, &b, MODEL_GRAY, false, false, err))
-		return false;
-	for (uint32_t y = 0; y < b.part.h; y++)
-		boxes_row(&b, decoded->at + (y + b.part.y - crop.y) * decoded->stride + (b.part.x - crop.x));
+	for (int i = 0; i < 3; i++) {
+		struct plane p;
+		struct rect crop = i ? halved(t->crop) : t->crop;
+		if (!plane_room(scratch, &p, crop.w, crop.h, err))
+			return false;
+		v[i] = (struct delivery){p.at, p.stride, crop, {.out = &one[i], .part = t->part[i > 0],
+								 .side = t->side[i > 0], .channels = 1}};
+		if (i < n && !boxes_open(a, scratch, &v[i].boxes, MODEL_GRAY, false, false, err))
+			return false;
+	}
+	return true;
+}
+
+static void put_plane(struct image *out, const struct image *one, int i)
+{
 	struct plane *p = &out->plane[i];
-	*p = one.plane[0];
+	*p = one->plane[0];
 	p->x *= i ? 2 : 1;
 	p->y *= i ? 2 : 1;
 	p->dx *= i ? 2 : 1;
 	p->dy *= i ? 2 : 1;
 	stretch(p, i > 0);
-	return true;
 }
 
 static bool read_ycc(struct arena *a, struct arena *scratch, const WebPIterator *frame, const struct task *t, bool gray,
 		     struct image *out, struct error *err)
 {
 	WebPDecoderConfig c;
-	struct plane decoded[3];
-	struct rect crop[3] = {t->crop, halved(t->crop), halved(t->crop)};
-	for (int i = 0; i < 3; i++)
-		if (!plane_alloc(scratch, &decoded[i], crop[i].w, crop[i].h, err))
-			return false;
-	if (!init_config(&c, t->crop, err))
+	struct delivery v[3];
+	struct image one[3] = {0};
+	out->model = gray ? MODEL_GRAY : MODEL_YCC;
+	out->n = model_planes(out->model);
+	if (!open_ycc(a, scratch, t, v, one, out->n, err) || !init_config(&c, t->crop, err))
 		return false;
 	c.output.colorspace = MODE_YUV;
 	WebPYUVABuffer *to = &c.output.u.YUVA;
-	to->y = decoded[0].at;
-	to->u = decoded[1].at;
-	to->v = decoded[2].at;
-	to->y_stride = (int)decoded[0].stride;
-	to->u_stride = to->v_stride = (int)decoded[1].stride;
-	to->y_size = decoded[0].stride * decoded[0].h;
-	to->u_size = to->v_size = decoded[1].stride * decoded[1].h;
-	VP8StatusCode status = WebPDecode(frame->fragment.bytes, frame->fragment.size, &c);
-	WebPFreeDecBuffer(&c.output);
-	if (!check_status(status, err))
+	to->y = v[0].at;
+	to->u = v[1].at;
+	to->v = v[2].at;
+	to->y_stride = (int)v[0].stride;
+	to->u_stride = to->v_stride = (int)v[1].stride;
+	to->y_size = v[0].stride * v[0].crop.h;
+	to->u_size = to->v_size = v[1].stride * v[1].crop.h;
+	if (!decode(scratch, frame, t->step, &c, false, v, out->n, err))
 		return false;
-	out->model = gray ? MODEL_GRAY : MODEL_YCC;
-	out->n = model_planes(out->model);
 	for (int i = 0; i < out->n; i++)
-		if (!take_plane(a, scratch, t, &decoded[i], crop[i], i, out, err))
-			return false;
+		put_plane(out, &one[i], i);
 	return true;
 }
 

@@ -288,6 +288,33 @@ static void estimates_hold(void **state)
 			}
 }
 
+/* Of a lossy WebP rows are boxed as they come, and their memory is given back meanwhile: what is decoded takes 22 MB. */
+static void a_large_webp_is_never_held_whole(void **state)
+{
+	enum { SIDE = 4, TALL = 3001, WIDE = 4999 };
+	struct arena *a = arena_open();
+	struct picture p = open_sample(a, "large.webp");
+	struct rect all = {0, 0, WIDE, TALL};
+	(void)state;
+	uint64_t started = peak_start();
+	struct image small = read_for_chroma(a, &p, all, 2 * SIDE, 2);
+	assert_in_range(peak_since(started), 0, 16 << 20);
+	assert_int_equal(small.model, MODEL_YCC);
+	assert_true(small.plane[0].dx == SIDE && small.plane[0].dy == SIDE);
+
+	struct plane luma = read_sample(a, &p, all, 1, true).plane[0], *q = &small.plane[0];
+	for (uint32_t y = 0; y < q->h; y++)
+		for (uint32_t x = 0; x < q->w; x++) {
+			int sum = 0, n = 0;
+			for (uint32_t v = y * SIDE; v < at_most((y + 1) * SIDE, TALL); v++)
+				for (uint32_t u = x * SIDE; u < at_most((x + 1) * SIDE, WIDE); u++, n++)
+					sum += luma.at[v * luma.stride + u];
+			/* Both were stretched to full range, after the mean and before. */
+			assert_in_range(q->at[y * q->stride + x] - sum / n + 2, 0, 4);
+		}
+	arena_close(a);
+}
+
 static void pages(void **state)
 {
 	static const uint32_t sides[3][2] = {{400, 300}, {320, 200}, {W, H}};
@@ -335,6 +362,7 @@ int main(void)
 		cmocka_unit_test(chroma_is_halved_where_that_suffices),
 		cmocka_unit_test(pyramids_have_levels),
 		cmocka_unit_test(estimates_hold),
+		cmocka_unit_test(a_large_webp_is_never_held_whole),
 		cmocka_unit_test(pages),
 		cmocka_unit_test(orientation_turns_the_sides),
 	};

@@ -211,6 +211,7 @@ def make_rasters(folder, odd):
     write(folder, "interlaced.png", interlaced_png(odd))
     image.save(path("lossless.webp"), lossless=True)
     image.save(path("lossy.webp"), quality=95)
+    Image.fromarray(board(4999, 3001)).save(path("large.webp"), quality=80, method=0)
     clear = np.dstack([odd, opacity(odd.shape[1], odd.shape[0])])
     for name in ("clear.png", "clear.tif"):
         Image.fromarray(clear).save(path(name))

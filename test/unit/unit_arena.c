@@ -144,6 +144,38 @@ static void failures(void **state)
 		assert_non_null(reason_name((enum reason)i));
 }
 
+/* What is behind them stays, and so does a small block, which is no page of its own. */
+static void spent_bytes(void **state)
+{
+	enum { LARGE = 24 << 20, SMALL = 1 << 20, SPENT = 13 << 20 };
+	struct arena *a = arena_open();
+	struct error err;
+	(void)state;
+	unsigned char *small = arena_block(a, SMALL, &err), *large = arena_room(a, LARGE, &err);
+	assert_true(small && large);
+	memset(large, 7, LARGE);
+	memset(small, 7, SMALL);
+	for (size_t n = 0; n <= SPENT; n += SPENT / 10)
+		arena_spend(a, large, n);
+	arena_spend(a, large, 5);
+	arena_spend(a, small, SMALL);
+	for (size_t i = SPENT; i < LARGE; i += 4096)
+		assert_int_equal(large[i], 7);
+	assert_int_equal(large[LARGE - 1], 7);
+	size_t given_back = 0;
+	for (size_t i = 0; i < SPENT; i++)
+		given_back += !large[i];
+	/* Huge pages, the first and the last of which may be cut. */
+	if (!SANITIZED)
+		assert_in_range(given_back, SPENT - (4 << 20), SPENT);
+	for (size_t i = 0; i < SMALL; i++)
+		assert_int_equal(small[i], 7);
+	/* Spent bytes can be written anew. */
+	memset(large, 9, SPENT);
+	assert_int_equal(large[0], 9);
+	arena_close(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +183,7 @@ int main(void)
 		cmocka_unit_test(small_objects),
 		cmocka_unit_test(texts),
 		cmocka_unit_test(blocks),
+		cmocka_unit_test(spent_bytes),
 		cmocka_unit_test(refused_memory_is_503),
 		cmocka_unit_test(failures),
 	};
