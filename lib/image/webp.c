@@ -307,7 +307,7 @@ static bool read_clear(struct arena *a, struct arena *scratch, const WebPIterato
 	for (uint32_t k = 0; k < part.h; k++)
 		image_put_part(out, both.x - r.x, both.y - r.y + k,
 			       pixels + ((size_t)(k + part.y - crop.y) * crop.w + (part.x - crop.x)) * 4, part.w, 4);
-	return pixels;
+	return true;
 }
 
 static bool read_rgb(struct arena *a, struct arena *scratch, const WebPIterator *frame, const struct task *t, bool recover,

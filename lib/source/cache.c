@@ -68,10 +68,15 @@ static void keep_judgement(struct original *o, const struct original *row)
 	o->facts = row->facts;
 }
 
+static bool find_in_index(struct store *s, struct arena *a, const char *key, struct original *o)
+{
+	return s->index && store_check(s, cache_index_find(s->index, a, key, o));
+}
+
 /* By the index, or, where that knows of no file, by the file's name: then the index learns of it. */
 static bool find_in(struct store *s, struct arena *a, const char *key, struct original *o)
 {
-	bool known = s->index && store_check(s, cache_index_find(s->index, a, key, o));
+	bool known = find_in_index(s, a, key, o);
 	if (known && o->bytes)
 		return true;
 	struct cache_header h;
@@ -104,6 +109,12 @@ bool cache_find(struct cache *c, struct arena *a, const char *key, struct origin
 		known = true;
 	}
 	return known;
+}
+
+bool cache_find_learnt(struct cache *c, struct arena *a, const char *key, struct original *o)
+{
+	return (store_ready(&c->main, false) && find_in_index(&c->main, a, key, o)) ||
+	       (store_ready(&c->temporary, false) && find_in_index(&c->temporary, a, key, o));
 }
 
 bool cache_find_stored(struct cache *c, struct arena *a, const char *key, struct original *o)

@@ -50,6 +50,9 @@ void cache_key(struct str url, struct str account, char key[CACHE_KEY_BYTES]);
 /* What is known of an original. False: nothing. o->bytes says whether there is a file. */
 bool cache_find(struct cache *c, struct arena *a, const char *key, struct original *o);
 
+/* The same of an original that is never stored, as it lies on this machine: no file is looked for. */
+bool cache_find_learnt(struct cache *c, struct arena *a, const char *key, struct original *o);
+
 /* Looks for it also where a moment ago nothing could be used, for those who know that another process has just stored
  * it: each process notices for itself, within a second, that a volume has come. */
 bool cache_find_stored(struct cache *c, struct arena *a, const char *key, struct original *o);

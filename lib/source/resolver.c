@@ -240,7 +240,7 @@ static enum outcome try_file(struct attempt *t, struct error *err)
 		return err->status == 404 ? NEXT : STOP;
 	r->validator = r->source->validator;
 	r->modified_s = r->validator.modified_s;
-	if (!t->resolver->cache || !cache_find(t->resolver->cache, t->a, r->candidate.key, &r->known))
+	if (!t->resolver->cache || !cache_find_learnt(t->resolver->cache, t->a, r->candidate.key, &r->known))
 		r->known = (struct original){0};
 	/* A purge made it another state, for a file too. */
 	r->validator.generation = r->source->validator.generation = r->known.validator.generation;

@@ -193,7 +193,9 @@ static void what_has_no_file_is_judged_too(void **state)
 	o.verdict = VERDICT_MISSING;
 	o.until_s = 12;
 	assert_false(find(&b, 1, &got));
+	assert_false(cache_find_learnt(b.c, b.a, o.key, &got));
 	cache_judge(b.c, &o);
+	must(cache_find_learnt(b.c, b.a, o.key, &got) && got.verdict == VERDICT_MISSING);
 	must(find(&b, 1, &got) && got.verdict == VERDICT_MISSING && got.until_s == 12 && !got.bytes);
 	assert_string_equal(got.url, o.url);
 	must(insert(&b, 1, "e") && find(&b, 1, &got) && got.verdict == VERDICT_NONE && got.bytes);
