@@ -94,14 +94,22 @@ static void work(const void *with)
 	close_box(&b);
 }
 
+/* Who is killed between the two steps of a purge leaves the file, which nobody is served. */
+static void count_purged(void *with, const char *key, const char *what)
+{
+	*(uint64_t *)with += strcmp(what, "was purged") == 0;
+	ignore(NULL, key, what);
+}
+
 /* After all is over: what is there is right, and rows and files agree. */
 static struct cache_verified settle(const char *folder, uint64_t bound)
 {
 	struct box b = open_box(folder, bound, NULL);
 	struct cache_verified v, again;
 	struct cache_state st;
-	must(cache_verify(b.c, &v, ignore, NULL));
-	assert_int_equal(v.damaged, 0);
+	uint64_t purged = 0;
+	must(cache_verify(b.c, &v, count_purged, &purged));
+	assert_int_equal(v.damaged, purged);
 	must(cache_verify(b.c, &again, ignore, NULL) && !again.adopted && !again.gone && !again.damaged);
 	for (int i = 0; i < KEYS; i++)
 		must(read_back(&b, i) != WRONG);
@@ -138,7 +146,7 @@ static void many_processes(void **state)
 		finish(children[i]);
 	assert_in_range(most, BOUND / 2, BOUND + PROCESSES * ONE);
 	struct cache_verified v = settle(job.folder, BOUND);
-	assert_int_equal(v.adopted, 0);
+	assert_int_equal(v.adopted + v.damaged, 0);
 	print_message("many processes: at most %llu of %llu bytes\n", (unsigned long long)most, (unsigned long long)BOUND);
 }
 
