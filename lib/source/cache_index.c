@@ -54,7 +54,7 @@ enum statement {
 static const char *const texts[STATEMENTS] = {
 	[FIND] = "SELECT " COLUMNS " FROM original WHERE key = ?1",
 	[STORE] = FILE_APPEARS " WHERE excluded.generation >= generation",
-	[ADOPT] = FILE_APPEARS " WHERE excluded.generation >= generation AND (bytes = 0 OR (" CHANGED " AND excluded.fetched >= fetched))",
+	[ADOPT] = FILE_APPEARS " WHERE excluded.generation >= generation AND (bytes = 0 OR " CHANGED ")",
 	[CHECKED] = "UPDATE original SET checked = ?2, claimed = 0 WHERE key = ?1",
 	[JUDGE] = "INSERT INTO original(key, url, identifier, etag, last_modified, length, modified, tag, generation, used, verdict,"
 		  " until, status, strikes) VALUES(?1, ?2, ?3, ?4, ?5, ?7, ?8, ?9, ?10, ?13, ?14, ?15, ?16, ?17)"

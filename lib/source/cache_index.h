@@ -52,8 +52,8 @@ enum index_result cache_index_find(struct cache_index *index, struct arena *a, c
 /* A file appeared, with o's texts, bytes, validator, fetched_s and checked_s. A state that is another than before
  * loses verdict and facts. INDEX_NONE: it was purged meanwhile, the row is of a later generation. */
 enum index_result cache_index_store(struct cache_index *index, const struct original *o);
-/* The same for a file that was found, without waiting for others. INDEX_NONE: the row knows that file or a later one,
- * or is of a later generation. */
+/* The same for a file that was found, without waiting for others. INDEX_NONE: the row knows that file, or is of a later
+ * generation. */
 enum index_result cache_index_adopt(struct cache_index *index, const struct original *o);
 
 enum index_result cache_index_checked(struct cache_index *index, const char *key, int64_t now_s);

@@ -98,11 +98,16 @@ void store_unlink_part(const struct store *s, const char *key)
 	unlinkat(s->fd, part_name(key, name), 0);
 }
 
-void store_unlink_file_of(const struct store *s, const char *key, int fd)
+bool store_is_file_of(const struct store *s, const char *key, int fd)
 {
 	char name[64];
-	if (lies_at(s->fd, file_name(key, name), fd))
-		unlinkat(s->fd, name, 0);
+	return lies_at(s->fd, file_name(key, name), fd);
+}
+
+void store_unlink_file_of(const struct store *s, const char *key, int fd)
+{
+	if (store_is_file_of(s, key, fd))
+		store_unlink_file(s, key);
 }
 
 void store_unlink_part_of(const struct store *s, const char *key, int fd)

@@ -38,6 +38,8 @@ int store_take_part(const struct store *s, const char *key, bool make);
 /* The part becomes the file. False with errno; ENOENT: it is not the part of this name any more (it was purged). */
 bool store_publish(const struct store *s, const char *key, int fd);
 bool store_unlink_file(const struct store *s, const char *key);
+/* Whether fd is what lies there. */
+bool store_is_file_of(const struct store *s, const char *key, int fd);
 /* These only if fd is what lies there. */
 void store_unlink_file_of(const struct store *s, const char *key, int fd);
 void store_unlink_part_of(const struct store *s, const char *key, int fd);

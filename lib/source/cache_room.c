@@ -89,6 +89,9 @@ int store_open_sound(struct store *s, struct arena *a, const char *key, struct c
 
 enum index_result store_take_up(struct store *s, int fd, const struct original *o)
 {
+	/* Else the row is about to be another's. */
+	if (!store_is_file_of(s, o->key, fd))
+		return INDEX_OK;
 	struct arena *a = arena_open();
 	struct original row;
 	enum index_result r = s->index ? cache_index_adopt(s->index, o) : INDEX_BUSY;

@@ -415,6 +415,27 @@ static void a_later_index_is_left_alone(void **state)
 	}
 }
 
+/* While an index is replaced, two may store an original after one another, and tell the index in the other order. */
+static void the_file_is_right_and_its_row_is_not(void **state)
+{
+	(void)state;
+	for (int by_verify = 0; by_verify < 2; by_verify++) {
+		const char *folder = new_folder(by_verify ? "mended-by-verify" : "mended");
+		struct box b = open_box(folder, BOUND, NULL);
+		struct original right, now;
+		struct cache_verified v;
+		struct cache_state st;
+		must(insert(&b, 1, "e") && find(&b, 1, &right));
+		run_sql(folder, "index-1", "UPDATE original SET length = length + 9, bytes = bytes + 9, etag = 'f', tag = 'ff', fetched = fetched + 5");
+		must(by_verify ? cache_verify(b.c, &v, ignore, NULL) : read_back(&b, 1) == RIGHT);
+		must(find(&b, 1, &now) && now.bytes == right.bytes && validator_equal(&now.validator, &right.validator));
+		assert_string_equal(now.etag, "e");
+		cache_stat(b.c, b.a, &st);
+		assert_int_equal(st.totals.bytes, right.bytes);
+		close_box(&b);
+	}
+}
+
 /* Two begin an index at once, again and again. */
 static void begin_at_once(const void *with)
 {
@@ -518,6 +539,7 @@ int main(void)
 		cmocka_unit_test(current_damaged_while_serving),
 		cmocka_unit_test(an_index_that_lost_its_name),
 		cmocka_unit_test(a_later_index_is_left_alone),
+		cmocka_unit_test(the_file_is_right_and_its_row_is_not),
 		cmocka_unit_test(two_begin_an_index),
 		cmocka_unit_test(an_index_is_made_anew_by_slices),
 		cmocka_unit_test(what_has_just_come_stays),
