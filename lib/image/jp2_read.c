@@ -478,7 +478,8 @@ static bool jp2_read(struct arena *a, const struct picture *p, const struct want
 #define PART_BYTES 16
 #define PART_MARGIN 160
 
-static uint64_t pieces(uint32_t side, int shift, int log2)
+/* Of a side at a level up to JP2_MAX_LEVELS, hence its width. */
+static uint64_t pieces(uint64_t side, int shift, int log2)
 {
 	return ((side >> shift) >> log2) + 2;
 }
