@@ -20,7 +20,7 @@ void store_walk_slice(const struct store *s, int slice,
 		      void (*each)(void *with, const char *key, int fd, const struct cache_header *h), void *with);
 
 /* A file was found (fd, o by its header) that the index does not know, or knows otherwise: what lies there is right,
- * whatever the row says. INDEX_NONE: it was purged, and is gone now. */
+ * whatever the row says. Nothing is done where another lies there by now. INDEX_NONE: it was purged, and is gone now. */
 enum index_result store_take_up(struct store *s, int fd, const struct original *o);
 
 /* The file of a key with its header. -1, and forgotten, if it is gone or damaged; -1 alone if it cannot be opened or

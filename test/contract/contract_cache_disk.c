@@ -184,13 +184,29 @@ static void purges_tell_whether_they_hold(void **state)
 	close_box(&b);
 }
 
-static void read_only(const void *with)
+/* Runs body(work) in a process that may mount, with two new places. */
+static void run_on_volume(const char *name, const char *size, void (*body)(const void *with))
+{
+	struct work job = {.folder = new_path(name), .temporary = new_path("temporary"), .size = size};
+	must(mkdir(job.folder, 0755) == 0);
+	run_mounting(body, &job);
+}
+
+/* What body was given, with its volume there, and a cache on it. */
+static const struct work *mounted(const void *with)
 {
 	const struct work *job = with;
+	struct error err;
 	MOUNTING_OR_SKIP();
+	must(mount("none", job->folder, "tmpfs", 0, job->size) == 0 && cache_init(job->folder, &err));
+	return job;
+}
+
+static void read_only(const void *with)
+{
+	const struct work *job = mounted(with);
 	struct error err;
 	struct original o;
-	must(mount("none", job->folder, "tmpfs", 0, "size=4m") == 0 && cache_init(job->folder, &err));
 	struct box b = open_box(job->folder, BOUND, job->temporary), served = b;
 	must(insert(&b, 1, "e"));
 	must(mount("none", job->folder, NULL, MS_REMOUNT | MS_RDONLY, "size=4m") == 0 || errno == EBUSY);
@@ -224,9 +240,7 @@ static void read_only(const void *with)
 static void a_read_only_folder_is_read(void **state)
 {
 	(void)state;
-	struct work job = {.folder = new_path("read-only"), .temporary = new_path("read-only-temporary")};
-	must(mkdir(job.folder, 0755) == 0);
-	run_mounting(read_only, &job);
+	run_on_volume("read-only", "size=4m", read_only);
 }
 
 static void fill(const char *folder, bool all)
@@ -242,12 +256,9 @@ static void fill(const char *folder, bool all)
 /* The bound is far above the volume: only its end says stop. */
 static void full_disk(const void *with)
 {
-	const struct work *job = with;
-	MOUNTING_OR_SKIP();
-	struct error err;
+	const struct work *job = mounted(with);
 	struct original o;
 	int main_ones = 0, n = 1000;
-	must(mount("none", job->folder, "tmpfs", 0, job->size) == 0 && cache_init(job->folder, &err));
 	struct box b = open_box(job->folder, 64 * MB, job->temporary);
 	for (int i = 0; i < n; i++) {
 		must(insert(&b, i, "e") && read_back_of(&b, i, &o) == RIGHT);
@@ -281,22 +292,15 @@ static void full_disk(const void *with)
 static void a_full_disk_is_no_end(void **state)
 {
 	(void)state;
-	struct work job = {.folder = new_path("full"), .temporary = new_path("full-temporary")};
-	must(mkdir(job.folder, 0755) == 0);
-	job.size = "size=12m";
-	run_mounting(full_disk, &job);
-	job.size = "size=2m";
-	run_mounting(full_disk, &job);
+	run_on_volume("full", "size=12m", full_disk);
+	run_on_volume("full-small", "size=2m", full_disk);
 }
 
 /* Full to the last byte, and then the index is lost, of which eviction depends: room is made for a new one. */
 static void full_and_without_index(const void *with)
 {
-	const struct work *job = with;
-	MOUNTING_OR_SKIP();
-	struct error err;
+	const struct work *job = mounted(with);
 	struct original o;
-	must(mount("none", job->folder, "tmpfs", 0, "size=12m") == 0 && cache_init(job->folder, &err));
 	struct box b = open_box(job->folder, 64 * MB, job->temporary);
 	for (int i = 0; i < 300; i++)
 		must(insert(&b, i, "e") && read_back(&b, i) == RIGHT);
@@ -321,18 +325,13 @@ static void full_and_without_index(const void *with)
 static void a_full_disk_may_lose_its_index(void **state)
 {
 	(void)state;
-	struct work job = {.folder = new_path("indexless"), .temporary = new_path("indexless-temporary")};
-	must(mkdir(job.folder, 0755) == 0);
-	run_mounting(full_and_without_index, &job);
+	run_on_volume("indexless", "size=12m", full_and_without_index);
 }
 
 static void little_free(const void *with)
 {
-	const struct work *job = with;
-	MOUNTING_OR_SKIP();
-	struct error err;
+	const struct work *job = mounted(with);
 	struct original o;
-	must(mount("none", job->folder, "tmpfs", 0, "size=12m") == 0 && cache_init(job->folder, &err));
 	struct arena *a = arena_open();
 	struct cache *c = cache_open(a, &(struct cache_options){.folder = job->folder, .max_bytes = 64 * MB, .min_free_bytes = 3 * MB});
 	struct box b = {a, c};
@@ -347,9 +346,7 @@ static void little_free(const void *with)
 static void free_room_is_left_to_others(void **state)
 {
 	(void)state;
-	struct work job = {.folder = new_path("free")};
-	must(mkdir(job.folder, 0755) == 0);
-	run_mounting(little_free, &job);
+	run_on_volume("free", "size=12m", little_free);
 }
 
 /* --- what it costs --- */
